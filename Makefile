@@ -1,0 +1,38 @@
+# pg_tenancy: build with PGXS.  README.md says what the targets do.
+EXTENSION = pg_tenancy
+EXTVERSION = $(shell sed -n "s/^default_version = '\(.*\)'/\1/p" pg_tenancy.control)
+
+# The install script is made of the parts below, in this order.
+SQL_PARTS = \
+	src/tenant/registry.sql src/sync/registry.sql \
+	src/sync/sync_table.sql src/sync/sync.sql \
+	src/tenant/tenant.sql src/tenant/blueprint_case_studies.sql \
+	src/search/search.sql src/cache/cache.sql \
+	src/metrics/metrics.sql src/worker/worker.sql
+SCRIPT = sql/$(EXTENSION)--$(EXTVERSION).sql
+
+MODULE_big = $(EXTENSION)
+OBJS = $(patsubst %.c,%.o,$(sort $(wildcard src/*.c src/*/*.c)))
+DATA = $(SCRIPT) $(wildcard sql/$(EXTENSION)--*--*.sql)
+PGFILEDESC = "pg_tenancy - multi-tenancy in the database"
+
+PG_CPPFLAGS = -I$(srcdir)/src -DTENANCY_VERSION='"$(EXTVERSION)"'
+PG_CFLAGS = -Wno-declaration-after-statement $(WARNINGS)
+SHLIB_LINK = -lcurl -lhiredis -ljansson
+EXTRA_CLEAN = $(SCRIPT)
+
+REGRESS = $(sort $(patsubst sql/test_%.sql,test_%,$(wildcard sql/test_*.sql)))
+REGRESS_OPTS = --load-extension=pg_tenancy
+ISOLATION = $(sort $(patsubst test/specs/%.spec,%,$(wildcard test/specs/*.spec)))
+ISOLATION_OPTS = --inputdir=test --outputdir=test --load-extension=pg_tenancy
+
+PG_CONFIG ?= pg_config
+all: $(SCRIPT)
+PGXS := $(shell $(PG_CONFIG) --pgxs)
+include $(PGXS)
+
+$(SCRIPT): $(SQL_PARTS) pg_tenancy.control
+	{ printf '%s\n' '\echo Use "CREATE EXTENSION pg_tenancy" to load this file. \quit'; \
+	  for part in $(SQL_PARTS); do printf "\n-- %s\n" $$part; cat $$part; done; } > $@
+
+$(OBJS): $(sort $(wildcard src/*.h src/*/*.h))

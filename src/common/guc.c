@@ -1,0 +1,200 @@
+/*
+ * guc.c
+ *		Definition of every setting, in alphabetical order.
+ */
+#include "postgres.h"
+
+#include <limits.h>
+
+#include "miscadmin.h"
+
+#include "common/guc.h"
+
+int	  tenancy_bulk_actions = 1000;
+int	  tenancy_bulk_bytes = 5120;
+char *tenancy_current_tenant = NULL;
+int	  tenancy_dirty_mem = 65536;
+bool  tenancy_extend_plugin_list = true;
+int	  tenancy_max_databases = 4;
+char *tenancy_outer_search_path = NULL;
+char *tenancy_redis_auth_file = NULL;
+int	  tenancy_redis_timeout = 500;
+char *tenancy_redis_url = NULL;
+int	  tenancy_retry_max = 30000;
+int	  tenancy_ring_size = 1024;
+char *tenancy_search_auth_file = NULL;
+char *tenancy_search_ca_file = NULL;
+char *tenancy_search_index_prefix = NULL;
+int	  tenancy_search_lanes = 2;
+int	  tenancy_search_timeout = 10000;
+char *tenancy_search_url = NULL;
+
+/* Refuses credentials inside a URL, since SHOW would print them. */
+static bool
+check_url(char **newval, void **extra, GucSource source)
+{
+	const char *authority = strstr(*newval, "://");
+
+	if (**newval == '\0')
+		return true;
+	if (authority == NULL)
+	{
+		GUC_check_errdetail("The value must be a URL such as http://127.0.0.1:9200.");
+		return false;
+	}
+	if (memchr(authority + 3, '@', strcspn(authority + 3, "/?#")) != NULL)
+	{
+		GUC_check_errdetail("The URL must not contain a user or a password.");
+		GUC_check_errhint("Put them into the file named by the matching *_auth_file setting.");
+		return false;
+	}
+	return true;
+}
+
+/* Index names are lower case and must not start with what the server refuses. */
+static bool
+check_index_prefix(char **newval, void **extra, GucSource source)
+{
+	const char *c = *newval;
+
+	if (*c == '\0')
+		return true;
+	if (strspn(c, "abcdefghijklmnopqrstuvwxyz0123456789_-") != strlen(c) || *c == '_' ||
+		*c == '-' || strlen(c) > 32)
+	{
+		GUC_check_errdetail("The prefix may hold 1 to 32 characters a-z, 0-9, _ and -, and starts "
+							"with a letter or a digit.");
+		return false;
+	}
+	return true;
+}
+
+/* Context of settings that size shared memory; the strict one is refused to a library loaded later. */
+static GucContext
+startup_context(void)
+{
+	return process_shared_preload_libraries_in_progress ? PGC_POSTMASTER : PGC_SIGHUP;
+}
+
+/* Settings of the search sink and of tenant_search. */
+static void
+define_search_settings(void)
+{
+	DefineCustomStringVariable("tenancy.search_auth_file",
+							   "File with the search server's credentials: user:password, or "
+							   "\"ApiKey KEY\", or \"Bearer TOKEN\", on one line.",
+							   NULL, &tenancy_search_auth_file, "", PGC_SIGHUP, 0, NULL, NULL,
+							   NULL);
+	DefineCustomStringVariable("tenancy.search_ca_file",
+							   "File with the CA certificates that the search server's certificate "
+							   "is checked against.",
+							   "Empty means the system's own.", &tenancy_search_ca_file, "",
+							   PGC_SIGHUP, 0, NULL, NULL, NULL);
+	DefineCustomStringVariable(
+		"tenancy.search_index_prefix", "Prefix of every index and alias name.",
+		"Needed when several databases share one search cluster.", &tenancy_search_index_prefix, "",
+		PGC_SIGHUP, 0, check_index_prefix, NULL, NULL);
+	DefineCustomIntVariable("tenancy.search_lanes",
+							"Number of bulk requests in flight at the same time.",
+							"A key always belongs to the same lane.", &tenancy_search_lanes, 2, 1,
+							16, startup_context(), 0, NULL, NULL, NULL);
+	DefineCustomIntVariable("tenancy.search_timeout",
+							"Time after which a request to the search server counts as failed.",
+							NULL, &tenancy_search_timeout, 10000, 100, 600000, PGC_SIGHUP,
+							GUC_UNIT_MS, NULL, NULL, NULL);
+	DefineCustomStringVariable("tenancy.search_url",
+							   "URL of the Elasticsearch or OpenSearch server.",
+							   "Empty: nothing is indexed, and tenant_search asks PostgreSQL.",
+							   &tenancy_search_url, "", PGC_SIGHUP, 0, check_url, NULL, NULL);
+}
+
+/* Settings of the cache sink and of tenant_cache_*. */
+static void
+define_redis_settings(void)
+{
+	DefineCustomStringVariable("tenancy.redis_auth_file",
+							   "File with the Redis credentials: password or user:password, on one "
+							   "line.",
+							   NULL, &tenancy_redis_auth_file, "", PGC_SIGHUP, 0, NULL, NULL, NULL);
+	DefineCustomIntVariable(
+		"tenancy.redis_timeout", "Time after which Redis counts as unreachable.", NULL,
+		&tenancy_redis_timeout, 500, 10, 60000, PGC_SIGHUP, GUC_UNIT_MS, NULL, NULL, NULL);
+	DefineCustomStringVariable("tenancy.redis_url",
+							   "URL of the Redis server: redis://host:port/database.",
+							   "Empty: nothing is invalidated and every cache read is a miss.",
+							   &tenancy_redis_url, "", PGC_SIGHUP, 0, check_url, NULL, NULL);
+	DefineCustomIntVariable(
+		"tenancy.retry_max", "Longest wait between two attempts to reach a sink.", NULL,
+		&tenancy_retry_max, 30000, 100, 3600000, PGC_SIGHUP, GUC_UNIT_MS, NULL, NULL, NULL);
+	DefineCustomIntVariable("tenancy.ring_size",
+							"Size of the shared memory ring between capture and each sink.", NULL,
+							&tenancy_ring_size, 1024, 64, 1024 * 1024, startup_context(),
+							GUC_UNIT_KB, NULL, NULL, NULL);
+}
+
+/* Settings of capture and of the dirty set. */
+static void
+define_sync_settings(void)
+{
+	DefineCustomIntVariable("tenancy.bulk_actions", "Most operations in one bulk request.", NULL,
+							&tenancy_bulk_actions, 1000, 1, 100000, PGC_SIGHUP, 0, NULL, NULL,
+							NULL);
+	DefineCustomIntVariable("tenancy.bulk_bytes", "Size at which a bulk request is closed.", NULL,
+							&tenancy_bulk_bytes, 5120, 16, 1024 * 100, PGC_SIGHUP, GUC_UNIT_KB,
+							NULL, NULL, NULL);
+	DefineCustomStringVariable("tenancy.current_tenant",
+							   "Tenant of the current transaction; set by tenant_use().", NULL,
+							   &tenancy_current_tenant, "", PGC_INTERNAL,
+							   GUC_NOT_IN_SAMPLE | GUC_DISALLOW_IN_FILE, NULL, NULL, NULL);
+	DefineCustomIntVariable("tenancy.dirty_mem",
+							"Memory that one sink may use for keys that are still to be sent.",
+							NULL, &tenancy_dirty_mem, 65536, 1024, MAX_KILOBYTES, PGC_SIGHUP,
+							GUC_UNIT_KB, NULL, NULL, NULL);
+	DefineCustomBoolVariable(
+		"tenancy.extend_plugin_list",
+		"Lets the capture worker add pg_tenancy to output_plugin_libraries for "
+		"its own process.",
+		"If off, add pg_tenancy to output_plugin_libraries yourself.", &tenancy_extend_plugin_list,
+		true, PGC_SIGHUP, 0, NULL, NULL, NULL);
+	DefineCustomIntVariable(
+		"tenancy.max_databases", "Number of databases of this server that can be synced.", NULL,
+		&tenancy_max_databases, 4, 1, 1024, startup_context(), 0, NULL, NULL, NULL);
+	DefineCustomStringVariable("tenancy.outer_search_path",
+							   "What search_path was before tenant_use(); tenant_reset() puts it "
+							   "back.",
+							   NULL, &tenancy_outer_search_path, "", PGC_INTERNAL,
+							   GUC_NO_SHOW_ALL | GUC_NOT_IN_SAMPLE | GUC_DISALLOW_IN_FILE, NULL,
+							   NULL, NULL);
+}
+
+/* Defines every setting; called once by _PG_init. */
+void
+tenancy_guc_init(void)
+{
+	define_sync_settings();
+	define_redis_settings();
+	define_search_settings();
+	MarkGUCPrefixReserved("tenancy");
+}
+
+/* Sets a setting that users cannot set, until the end of the transaction. */
+static void
+set_internal(const char *name, const char *value)
+{
+	(void) set_config_option(name, value, PGC_INTERNAL, PGC_S_SESSION, GUC_ACTION_LOCAL, true, 0,
+							 false);
+}
+
+/* Sets tenancy.current_tenant until the end of the transaction. */
+void
+tenancy_set_current_tenant(const char *name)
+{
+	set_internal("tenancy.current_tenant", name);
+}
+
+/* Remembers the search_path to go back to, until the end of the transaction. */
+void
+tenancy_set_outer_search_path(const char *path)
+{
+	set_internal("tenancy.outer_search_path", path);
+}

@@ -1,0 +1,215 @@
+/*
+ * spi.c
+ *		Transactions and SPI: the only door to the extension's own tables.
+ *
+ * Statements name every object with its schema and run with search_path
+ * pinned, as the owner of schema tenancy, so that neither the caller's path nor
+ * the caller's lack of privileges on the registry matters.  An error inside a
+ * scope needs no clean-up: the abort puts user, settings and SPI back.
+ */
+#include "postgres.h"
+
+#include "access/xact.h"
+#include "catalog/namespace.h"
+#include "catalog/pg_namespace.h"
+#include "commands/extension.h"
+#include "miscadmin.h"
+#include "pgstat.h"
+#include "utils/builtins.h"
+#include "utils/guc.h"
+#include "utils/snapmgr.h"
+#include "utils/syscache.h"
+
+#include "common/spi.h"
+
+/* Starts a worker's transaction with a snapshot and shows it in pg_stat_activity. */
+void
+tenancy_tx_begin(const char *activity)
+{
+	SetCurrentStatementStartTimestamp();
+	StartTransactionCommand();
+	PushActiveSnapshot(GetTransactionSnapshot());
+	pgstat_report_activity(STATE_RUNNING, activity);
+}
+
+/* Ends it, and hands the table statistics on: else autovacuum never sees a worker's writes. */
+void
+tenancy_tx_commit(void)
+{
+	PopActiveSnapshot();
+	CommitTransactionCommand();
+	pgstat_report_stat(false);
+	pgstat_report_activity(STATE_IDLE, NULL);
+}
+
+/* Gives a worker's transaction up without an error. */
+void
+tenancy_tx_abort(void)
+{
+	AbortCurrentTransaction();
+	pgstat_report_stat(false);
+	pgstat_report_activity(STATE_IDLE, NULL);
+}
+
+/* Schema that holds the registry. */
+Oid
+tenancy_schema_oid(bool missing_ok)
+{
+	return get_namespace_oid("tenancy", missing_ok);
+}
+
+/* True if this database has the extension. */
+bool
+tenancy_extension_exists(void)
+{
+	return OidIsValid(get_extension_oid("pg_tenancy", true));
+}
+
+/* Owner of the registry. */
+static Oid
+registry_owner(void)
+{
+	HeapTuple tuple = SearchSysCache1(NAMESPACEOID, ObjectIdGetDatum(tenancy_schema_oid(false)));
+	Oid		  owner;
+
+	if (!HeapTupleIsValid(tuple))
+		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_SCHEMA),
+						errmsg("schema \"%s\" does not exist", "tenancy")));
+	owner = ((Form_pg_namespace) GETSTRUCT(tuple))->nspowner;
+	ReleaseSysCache(tuple);
+	return owner;
+}
+
+/* Becomes role with a pinned search_path until spi_end, and connects SPI. */
+static void
+begin_scope(SpiScope *scope, Oid role, int sec_context, const char *search_path)
+{
+	GetUserIdAndSecContext(&scope->save_userid, &scope->save_sec_context);
+	SetUserIdAndSecContext(role, scope->save_sec_context | sec_context);
+	scope->save_nestlevel = NewGUCNestLevel();
+	(void) set_config_option("search_path", search_path, PGC_USERSET, PGC_S_SESSION,
+							 GUC_ACTION_SAVE, true, 0, false);
+	if (SPI_connect() != SPI_OK_CONNECT)
+		ereport(ERROR,
+				(errcode(ERRCODE_INTERNAL_ERROR), errmsg("could not connect to the SPI manager")));
+}
+
+/* Connects SPI as the registry's owner. */
+void
+tenancy_spi_begin_as_owner(SpiScope *scope)
+{
+	begin_scope(scope, registry_owner(), SECURITY_LOCAL_USERID_CHANGE, "pg_catalog, pg_temp");
+}
+
+/*
+ * Connects SPI to run statements that role wrote and the caller need not trust:
+ * they cannot become another role, nor leave anything that runs later as the caller.
+ */
+void
+tenancy_spi_begin_as_role(SpiScope *scope, Oid role, const char *search_path)
+{
+	begin_scope(scope, role, SECURITY_LOCAL_USERID_CHANGE | SECURITY_RESTRICTED_OPERATION,
+				search_path);
+	(void) set_config_option("standard_conforming_strings", "on", PGC_USERSET, PGC_S_SESSION,
+							 GUC_ACTION_SAVE, true, 0, false);
+}
+
+/* Connects SPI to read user tables with the caller's rights and row-level security. */
+void
+tenancy_spi_begin_as_caller(SpiScope *scope)
+{
+	GetUserIdAndSecContext(&scope->save_userid, &scope->save_sec_context);
+	scope->save_nestlevel = NewGUCNestLevel();
+	if (SPI_connect() != SPI_OK_CONNECT)
+		ereport(ERROR,
+				(errcode(ERRCODE_INTERNAL_ERROR), errmsg("could not connect to the SPI manager")));
+}
+
+/* Disconnects, undoes every setting made since, and becomes the caller again. */
+void
+tenancy_spi_end(SpiScope *scope)
+{
+	SPI_finish();
+	AtEOXact_GUC(false, scope->save_nestlevel);
+	SetUserIdAndSecContext(scope->save_userid, scope->save_sec_context);
+}
+
+/* Complains about an SPI call that did not do what it was asked. */
+static int
+check_result(int rc, const char *sql)
+{
+	if (rc < 0)
+		ereport(ERROR, (errcode(ERRCODE_INTERNAL_ERROR), errmsg("could not run a registry query"),
+						errdetail_internal("%s: %s", SPI_result_code_string(rc), sql)));
+	return rc;
+}
+
+/* Runs statements that a user wrote. */
+void
+tenancy_spi_script(const char *sql)
+{
+	int rc = SPI_execute(sql, false, 0);
+
+	if (rc == SPI_ERROR_TRANSACTION)
+		ereport(ERROR, (errcode(ERRCODE_INVALID_TRANSACTION_TERMINATION),
+						errmsg("transaction commands are not allowed here")));
+	if (rc == SPI_ERROR_COPY)
+		ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+						errmsg("COPY from or to the client is not allowed here")));
+	check_result(rc, sql);
+}
+
+/* Runs one statement. */
+int
+tenancy_spi_exec(const char *sql, int nargs, Oid *types, Datum *values, const char *nulls)
+{
+	return check_result(SPI_execute_with_args(sql, nargs, types, values, nulls, false, 0), sql);
+}
+
+/* Runs one statement that only reads, in the caller's snapshot. */
+int
+tenancy_spi_query(const char *sql, int nargs, Oid *types, Datum *values)
+{
+	return check_result(SPI_execute_with_args(sql, nargs, types, values, NULL, true, 0), sql);
+}
+
+/* Runs one statement whose plan is kept for the life of the process. */
+int
+tenancy_spi_exec_saved(SPIPlanPtr *plan, const char *sql, int nargs, Oid *types, Datum *values,
+					   const char *nulls)
+{
+	if (*plan == NULL)
+	{
+		SPIPlanPtr fresh = SPI_prepare(sql, nargs, types);
+
+		if (fresh == NULL)
+			check_result(SPI_result, sql);
+		SPI_keepplan(fresh);
+		*plan = fresh;
+	}
+	return check_result(SPI_execute_plan(*plan, values, nulls, false, 0), sql);
+}
+
+/* Value of the last result as text in the current context, or NULL; columns count from 1. */
+char *
+tenancy_spi_text(int row, int column)
+{
+	return SPI_getvalue(SPI_tuptable->vals[row], SPI_tuptable->tupdesc, column);
+}
+
+/* Value of the last result; it lives until spi_end. */
+Datum
+tenancy_spi_datum(int row, int column, bool *isnull)
+{
+	return SPI_getbinval(SPI_tuptable->vals[row], SPI_tuptable->tupdesc, column, isnull);
+}
+
+/* A bigint of the last result; NULL is 0. */
+int64
+tenancy_spi_int64(int row, int column)
+{
+	bool  isnull;
+	Datum value = tenancy_spi_datum(row, column, &isnull);
+
+	return isnull ? 0 : DatumGetInt64(value);
+}

@@ -1,0 +1,40 @@
+/*
+ * spi.h
+ *		Transactions and SPI: the only door to the extension's own tables.
+ */
+#ifndef TENANCY_SPI_H
+#define TENANCY_SPI_H
+
+#include "executor/spi.h"
+
+/* What spi_begin_as_* changed and spi_end puts back. */
+typedef struct SpiScope
+{
+	Oid			save_userid;
+	int			save_sec_context;
+	int			save_nestlevel;
+} SpiScope;
+
+extern void tenancy_tx_begin(const char *activity);
+extern void tenancy_tx_commit(void);
+extern void tenancy_tx_abort(void);
+
+extern Oid	tenancy_schema_oid(bool missing_ok);
+extern bool tenancy_extension_exists(void);
+extern void tenancy_spi_begin_as_owner(SpiScope *scope);
+extern void tenancy_spi_begin_as_role(SpiScope *scope, Oid role, const char *search_path);
+/* Neither role nor search_path change: statements must name the schemas of operators too. */
+extern void tenancy_spi_begin_as_caller(SpiScope *scope);
+extern void tenancy_spi_end(SpiScope *scope);
+
+extern int	tenancy_spi_exec(const char *sql, int nargs, Oid *types, Datum *values,
+							 const char *nulls);
+extern int	tenancy_spi_exec_saved(SPIPlanPtr *plan, const char *sql, int nargs, Oid *types,
+								   Datum *values, const char *nulls);
+extern int	tenancy_spi_query(const char *sql, int nargs, Oid *types, Datum *values);
+extern void tenancy_spi_script(const char *sql);
+extern char *tenancy_spi_text(int row, int column);
+extern int64 tenancy_spi_int64(int row, int column);
+extern Datum tenancy_spi_datum(int row, int column, bool *isnull);
+
+#endif
