@@ -1,0 +1,89 @@
+/*
+ * find.c
+ *		Finding tenants, and locking their names.
+ */
+#include "postgres.h"
+
+#include "catalog/pg_type.h"
+#include "common/hashfn.h"
+#include "storage/lmgr.h"
+#include "utils/builtins.h"
+#include "utils/lsyscache.h"
+
+#include "common/errors.h"
+#include "common/guc.h"
+#include "common/spi.h"
+#include "tenant/tenant.h"
+
+/* Locks a name of a registry table. */
+void
+tenancy_lock_name(const char *table, const char *name)
+{
+	uint32 hash = hash_bytes((const unsigned char *) name, strlen(name));
+
+	LockDatabaseObject(get_relname_relid(table, tenancy_schema_oid(false)), hash, 0, ExclusiveLock);
+}
+
+/* Takes a tenant from the last result. */
+static void
+read_tenant(Tenant *out)
+{
+	out->id = tenancy_spi_int64(0, 1);
+	strlcpy(out->name, tenancy_spi_text(0, 2), sizeof(out->name));
+	namestrcpy(&out->schema, tenancy_spi_text(0, 3));
+	strlcpy(out->blueprint, tenancy_spi_text(0, 4), sizeof(out->blueprint));
+	out->status = strcmp(tenancy_spi_text(0, 5), "active") == 0 ? TENANT_ACTIVE : TENANT_SUSPENDED;
+}
+
+/* Finds a tenant that is not dropped. */
+bool
+tenancy_tenant_find(const char *name, Tenant *out)
+{
+	static SPIPlanPtr plan = NULL;
+	Oid				  types[] = {TEXTOID};
+	Datum			  values[] = {CStringGetTextDatum(name)};
+	SpiScope		  scope;
+	bool			  found;
+
+	tenancy_spi_begin_as_owner(&scope);
+	tenancy_spi_exec_saved(&plan,
+						   "SELECT id, name, schema_name, blueprint, status FROM tenancy.tenant"
+						   " WHERE name = $1 AND status <> 'dropped'",
+						   1, types, values, NULL);
+	found = SPI_processed > 0;
+	if (found)
+		read_tenant(out);
+	tenancy_spi_end(&scope);
+	return found;
+}
+
+/* Finds a tenant that may be used; refuses an unknown and a suspended one. */
+void
+tenancy_tenant_require_usable(const char *name, Tenant *out)
+{
+	if (!tenancy_tenant_find(name, out))
+		ereport(ERROR, (errcode(ERRCODE_TENANCY_UNDEFINED_TENANT),
+						errmsg("tenant \"%s\" does not exist", name)));
+	if (out->status == TENANT_SUSPENDED)
+		ereport(ERROR, (errcode(ERRCODE_TENANCY_TENANT_SUSPENDED),
+						errmsg("tenant \"%s\" is suspended", name)));
+}
+
+/* Name of the tenant in use, or NULL. */
+const char *
+tenancy_tenant_current_name(void)
+{
+	return tenancy_current_tenant && *tenancy_current_tenant ? tenancy_current_tenant : NULL;
+}
+
+/* The tenant in use. */
+void
+tenancy_tenant_require_current(Tenant *out)
+{
+	const char *name = tenancy_tenant_current_name();
+
+	if (name == NULL)
+		ereport(ERROR, (errcode(ERRCODE_TENANCY_NO_TENANT), errmsg("no tenant is in use"),
+						errhint("Call tenant_use() in this transaction first.")));
+	tenancy_tenant_require_usable(name, out);
+}

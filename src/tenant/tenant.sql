@@ -1,0 +1,71 @@
+-- Tenants: made, used and dropped by SQL.
+
+CREATE FUNCTION @extschema@.tenant_blueprint_add(blueprint text, version bigint, sql text) RETURNS void
+LANGUAGE c VOLATILE PARALLEL UNSAFE
+AS 'MODULE_PATHNAME', 'tenant_blueprint_add';
+COMMENT ON FUNCTION @extschema@.tenant_blueprint_add(text, bigint, text) IS
+    'Adds a step to a blueprint; the first step makes the blueprint, owned by the caller. The same step again is skipped. Errors: TN003 name, TN006 another text for the version or a version that is not the highest, 42501 not the blueprint''s owner';
+
+CREATE FUNCTION @extschema@.tenant_create(
+    name text,
+    blueprint text DEFAULT 'case_studies',
+    settings jsonb DEFAULT '{}',
+    if_not_exists boolean DEFAULT false
+) RETURNS bigint
+LANGUAGE c VOLATILE PARALLEL UNSAFE
+AS 'MODULE_PATHNAME', 'tenant_create';
+COMMENT ON FUNCTION @extschema@.tenant_create(text, text, jsonb, boolean) IS
+    'Makes a tenant from a blueprint and returns its id. Errors: TN003 name, TN002 the tenant exists, TN006 unknown blueprint, 42P06 the schema exists without a tenant, and those of the steps';
+
+CREATE FUNCTION @extschema@.tenant_drop(
+    name text,
+    if_exists boolean DEFAULT false,
+    purge boolean DEFAULT false
+) RETURNS boolean
+LANGUAGE c VOLATILE PARALLEL UNSAFE
+AS 'MODULE_PATHNAME', 'tenant_drop';
+COMMENT ON FUNCTION @extschema@.tenant_drop(text, boolean, boolean) IS
+    'Drops a tenant: sets it aside as schema tenancy_dropped_ID or, with purge, deletes it; waits for transactions that use it. False if there was none. Errors: TN001 unknown tenant';
+
+CREATE FUNCTION @extschema@.tenant_use(name text) RETURNS void
+LANGUAGE c VOLATILE PARALLEL UNSAFE
+AS 'MODULE_PATHNAME', 'tenant_use';
+COMMENT ON FUNCTION @extschema@.tenant_use(text) IS
+    'Makes a tenant the one of this transaction: search_path = its schema, public. Errors: 25P01 not in a transaction block, TN001 unknown tenant, TN004 suspended';
+
+CREATE FUNCTION @extschema@.tenant_current() RETURNS text
+LANGUAGE c STABLE STRICT PARALLEL RESTRICTED
+AS 'MODULE_PATHNAME', 'tenant_current';
+COMMENT ON FUNCTION @extschema@.tenant_current() IS 'Name of the tenant that this transaction uses, or null';
+
+CREATE FUNCTION @extschema@.tenant_reset() RETURNS void
+LANGUAGE c VOLATILE PARALLEL UNSAFE
+AS 'MODULE_PATHNAME', 'tenant_reset';
+COMMENT ON FUNCTION @extschema@.tenant_reset() IS
+    'Ends the use of a tenant by this transaction; search_path becomes what it was before the first tenant_use()';
+
+CREATE VIEW tenancy.tenants AS
+    SELECT id, name, schema_name, blueprint, version, status, settings, created_at, dropped_at
+    FROM tenancy.tenant;
+COMMENT ON VIEW tenancy.tenants IS 'Every tenant; version is the highest step of its blueprint that it has';
+
+REVOKE ALL ON FUNCTION
+    @extschema@.tenant_blueprint_add(text, bigint, text),
+    @extschema@.tenant_create(text, text, jsonb, boolean),
+    @extschema@.tenant_drop(text, boolean, boolean),
+    @extschema@.tenant_use(text),
+    @extschema@.tenant_current(),
+    @extschema@.tenant_reset()
+FROM PUBLIC;
+REVOKE ALL ON tenancy.tenants FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION
+    @extschema@.tenant_blueprint_add(text, bigint, text),
+    @extschema@.tenant_create(text, text, jsonb, boolean),
+    @extschema@.tenant_drop(text, boolean, boolean)
+TO tenancy_admin;
+GRANT EXECUTE ON FUNCTION
+    @extschema@.tenant_use(text),
+    @extschema@.tenant_current(),
+    @extschema@.tenant_reset()
+TO tenancy_admin, tenancy_app;
+GRANT SELECT ON tenancy.tenants TO tenancy_admin, tenancy_operator;
