@@ -1,0 +1,17 @@
+/*
+ * doc_id.h
+ *		A row's document id, made from its key.
+ */
+#ifndef TENANCY_DOC_ID_H
+#define TENANCY_DOC_ID_H
+
+#include "lib/stringinfo.h"
+
+/* Bytes that the servers allow. */
+#define DOC_ID_MAX 512
+
+/* The key is column values, each ended by a zero byte; key_length counts those too. */
+extern char *sink_doc_id(const char *key, int key_length);
+extern void sink_append_doc_id(StringInfo out, const char *key, int key_length);
+
+#endif

@@ -1,0 +1,212 @@
+/*
+ * elasticsearch.c
+ *		The search sink: Elasticsearch and OpenSearch.
+ */
+#include "postgres.h"
+
+#include "lib/ilist.h"
+#include "utils/memutils.h"
+
+#include "common/guc.h"
+#include "sink/es_bulk.h"
+#include "sink/es_listing.h"
+#include "sink/es_reply.h"
+#include "sink/es_server.h"
+#include "sink/provision.h"
+
+/* Room for an answer: most is per item, an error's reason being the largest. */
+#define REPLY_MAX_BASE (1024 * 1024)
+#define REPLY_MAX_ITEM 4096
+
+/* A batch's request. */
+typedef struct EsBulk
+{
+	dlist_node	   node;
+	MemoryContext  context; /* holds this and the body */
+	HttpRequest	  *request; /* NULL: it was dropped, or there was nothing to send */
+	StringInfoData body;
+} EsBulk;
+
+static dlist_head bulks = DLIST_STATIC_INIT(bulks);
+
+/* True if a URL is set. */
+static bool
+search_configured(void)
+{
+	return tenancy_search_url[0] != '\0';
+}
+
+/* Drops every connection; batches that are under way end with "again". */
+static void
+search_close(void)
+{
+	dlist_iter iter;
+
+	search_provision_reset();
+	dlist_foreach (iter, &bulks)
+	{
+		EsBulk *bulk = dlist_container(EsBulk, node, iter.cur);
+
+		http_free(bulk->request);
+		bulk->request = NULL;
+	}
+	es_server_close();
+}
+
+/* Reads the settings and starts connecting, if there is something to connect to. */
+static void
+search_open(void)
+{
+	search_close();
+	if (search_configured())
+		es_server_open();
+	search_provision_wake();
+}
+
+/* cluster_uuid. */
+static const char *
+search_identity(void)
+{
+	const EsServer *server = es_server_info();
+
+	return server->uuid[0] != '\0' ? server->uuid : NULL;
+}
+
+/* Makes the request's state, with its own memory. */
+static EsBulk *
+make_bulk(void)
+{
+	MemoryContext context =
+		AllocSetContextCreate(TopMemoryContext, "search bulk", ALLOCSET_DEFAULT_SIZES);
+	MemoryContext old = MemoryContextSwitchTo(context);
+	EsBulk		 *bulk = palloc0(sizeof(EsBulk));
+
+	bulk->context = context;
+	initStringInfo(&bulk->body);
+	MemoryContextSwitchTo(old);
+	return bulk;
+}
+
+/* Ends the request and frees its memory. */
+static void
+drop_bulk(SinkBatch *batch)
+{
+	EsBulk *bulk = batch->private;
+
+	batch->private = NULL;
+	http_free(bulk->request);
+	dlist_delete(&bulk->node);
+	MemoryContextDelete(bulk->context);
+}
+
+/* Starts the _bulk request of a batch. */
+static void
+search_submit(SinkBatch *batch)
+{
+	const EsServer *server = es_server_info();
+	EsBulk		   *bulk = make_bulk();
+
+	batch->private = bulk;
+	dlist_push_tail(&bulks, &bulk->node);
+	if (es_server_health(NULL) != SINK_READY || es_bulk_build(&bulk->body, batch, server) == 0)
+		return;
+	bulk->request =
+		es_server_call("POST", es_bulk_path(server), "application/x-ndjson", bulk->body.data,
+					   bulk->body.len, REPLY_MAX_BASE + (size_t) batch->nitems * REPLY_MAX_ITEM);
+}
+
+/* Ends what is open of a batch whose request does not exist. */
+static void
+settle_unsent(SinkBatch *batch)
+{
+	HttpReply	none = {0};
+	const char *error;
+
+	es_server_health(&error);
+	strlcpy(none.error, error[0] != '\0' ? error : "the connection was closed", HTTP_ERROR_MAX);
+	for (int i = 0; i < batch->nitems; i++)
+		if (batch->items[i].outcome == SINK_PENDING)
+		{
+			es_reply_apply(batch, &none);
+			return;
+		}
+}
+
+/* True when every item has an outcome. */
+static bool
+search_finished(SinkBatch *batch)
+{
+	EsBulk			*bulk = batch->private;
+	const HttpReply *reply;
+
+	if (bulk == NULL)
+		return true;
+	if (bulk->request == NULL)
+		settle_unsent(batch);
+	else if ((reply = http_reply(bulk->request)) == NULL)
+		return false;
+	else
+	{
+		es_reply_apply(batch, reply);
+		es_server_heed(reply);
+	}
+	drop_bulk(batch);
+	return true;
+}
+
+/* Descriptor of all requests; it changes with open. */
+static pgsocket
+search_event_fd(void)
+{
+	HttpClient *client = es_server_client();
+
+	return client != NULL ? http_client_fd(client) : PGINVALID_SOCKET;
+}
+
+/* The sooner of the server's and the provisioning's time. */
+static long
+search_timeout(void)
+{
+	long server = es_server_timeout();
+	long provision = search_provision_timeout();
+
+	if (server < 0 || provision < 0)
+		return Max(server, provision);
+	return Min(server, provision);
+}
+
+/* True if the target's index is known to be there. */
+static bool
+search_target_ready(const SinkTarget *target)
+{
+	return search_provision_ready(target->alias);
+}
+
+/* The target's index is gone: it is made again. */
+static void
+search_target_missing(const SinkTarget *target)
+{
+	search_provision_missing(target->alias);
+}
+
+const SinkDriver search_sink_driver = {
+	.name = "search",
+	.wants_rows = true,
+	.configured = search_configured,
+	.open = search_open,
+	.close = search_close,
+	.poll = es_server_poll,
+	.health = es_server_health,
+	.identity = search_identity,
+	.submit = search_submit,
+	.finished = search_finished,
+	.event_fd = search_event_fd,
+	.timeout = search_timeout,
+	.housekeep = search_provision_housekeep,
+	.config_changed = search_provision_wake,
+	.target_ready = search_target_ready,
+	.target_missing = search_target_missing,
+	.list_open = es_listing_open,
+	.list_next = es_listing_next,
+	.list_close = es_listing_close,
+};

@@ -1,0 +1,111 @@
+/*
+ * es_bulk.c
+ *		The body of a _bulk request.
+ *
+ * Only whole documents and deletes, both with our own version: the update API and
+ * anything that lets the server count versions would break the order.
+ */
+#include "postgres.h"
+
+#include "utils/builtins.h"
+
+#include "common/json.h"
+#include "sink/doc_id.h"
+#include "sink/es_bulk.h"
+#include "sink/text.h"
+
+#define REPLY_PARTS                                                          \
+	"filter_path=took,errors,items.*._id,items.*.status,items.*.error.type," \
+	"items.*.error.reason,items.delete._index"
+
+/* True from 7.10 on, and in every OpenSearch. */
+static bool
+knows_require_alias(const EsServer *server)
+{
+	return server->opensearch || server->major > 7 || (server->major == 7 && server->minor >= 10);
+}
+
+/* Path of the request; _index is asked for only where es_reply.c needs it. */
+const char *
+es_bulk_path(const EsServer *server)
+{
+	return knows_require_alias(server) ? "/_bulk?require_alias=true&" REPLY_PARTS
+									   : "/_bulk?" REPLY_PARTS;
+}
+
+/* Refuses an item whose id the server would refuse, with it the whole request. */
+static bool
+id_fits(SinkItem *item, const StringInfoData *id)
+{
+	if (id->len > 0 && id->len <= DOC_ID_MAX)
+		return true;
+	item->outcome = SINK_REFUSED;
+	item->status = 400;
+	if (id->len == 0)
+		sink_set_textf(item->reason, SINK_REASON_MAX, "the document id would be empty");
+	else
+		sink_set_textf(item->reason, SINK_REASON_MAX,
+					   "the document id would have %d bytes, the limit is %d", id->len, DOC_ID_MAX);
+	return false;
+}
+
+/* First line of an item. */
+static void
+append_action(StringInfo body, const SinkItem *item, const StringInfoData *id, bool typed)
+{
+	char version[32];
+
+	appendStringInfoString(body, item->action == SINK_PUT ? "{\"index\":{\"_index\":"
+														  : "{\"delete\":{\"_index\":");
+	tenancy_json_string(body, item->target->alias, strlen(item->target->alias));
+	if (typed)
+		appendStringInfoString(body, ",\"_type\":\"_doc\"");
+	appendStringInfoString(body, ",\"_id\":");
+	tenancy_json_string(body, id->data, id->len);
+	appendStringInfoString(body, ",\"version\":");
+	appendBinaryStringInfo(body, version, pg_ulltoa_n(item->version, version));
+	appendStringInfoString(body, ",\"version_type\":\"external_gte\"}}\n");
+}
+
+/* The document on one line: a line feed in valid JSON is only white space. */
+static void
+append_document(StringInfo body, const SinkItem *item)
+{
+	char *end;
+	char *c;
+
+	appendBinaryStringInfo(body, item->doc, item->doc_length);
+	end = body->data + body->len;
+	c = end - item->doc_length;
+	while ((c = memchr(c, '\n', end - c)) != NULL)
+		*c++ = ' ';
+	appendStringInfoChar(body, '\n');
+}
+
+/* Appends the items without an outcome, refuses those whose id can't be; returns how many. */
+int
+es_bulk_build(StringInfo body, SinkBatch *batch, const EsServer *server)
+{
+	bool		   typed = !server->opensearch && server->major < 7;
+	StringInfoData id;
+	int			   taken = 0;
+
+	initStringInfo(&id);
+	for (int i = 0; i < batch->nitems; i++)
+	{
+		SinkItem *item = &batch->items[i];
+
+		if (item->outcome != SINK_PENDING)
+			continue;
+		resetStringInfo(&id);
+		sink_append_doc_id(&id, item->key, item->key_length);
+		if (!id_fits(item, &id))
+			continue;
+		append_action(body, item, &id, typed);
+		if (item->action == SINK_PUT)
+			append_document(body, item);
+		taken++;
+	}
+	pfree(id.data);
+	return taken;
+}

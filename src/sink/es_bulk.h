@@ -1,0 +1,15 @@
+/*
+ * es_bulk.h
+ *		The body of a _bulk request.
+ */
+#ifndef TENANCY_ES_BULK_H
+#define TENANCY_ES_BULK_H
+
+#include "lib/stringinfo.h"
+#include "sink/es_server.h"
+
+/* Appends the items without an outcome, refuses those whose id can't be; returns how many. */
+extern int	es_bulk_build(StringInfo body, SinkBatch *batch, const EsServer *server);
+extern const char *es_bulk_path(const EsServer *server);
+
+#endif

@@ -1,0 +1,222 @@
+/*
+ * es_listing.c
+ *		Keys of all documents of an index, page by page.
+ *
+ * A scroll: it sees the index as it was after the refresh that comes first.
+ */
+#include "postgres.h"
+
+#include <jansson.h>
+
+#include "utils/memutils.h"
+
+#include "common/json.h"
+#include "sink/doc_id.h"
+#include "sink/es_listing.h"
+#include "sink/es_server.h"
+
+#define PAGE_SIZE 1000
+#define REPLY_MAX (4 * 1024 * 1024)
+#define SCROLL_TIME "5m"
+
+typedef enum ListingStep
+{
+	LIST_REFRESH,
+	LIST_FIRST,
+	LIST_NEXT
+} ListingStep;
+
+struct SinkListing
+{
+	MemoryContext  context;
+	ListingStep	   step;
+	int			   nkeys;
+	char		  *alias;
+	char		  *scroll_id; /* NULL before the first page */
+	StringInfoData path;
+	StringInfoData body;
+	HttpRequest	  *request; /* NULL: nothing is under way */
+};
+
+/* Starts listing a target's documents. */
+SinkListing *
+es_listing_open(const SinkTarget *target)
+{
+	MemoryContext context =
+		AllocSetContextCreate(TopMemoryContext, "search listing", ALLOCSET_DEFAULT_SIZES);
+	MemoryContext old = MemoryContextSwitchTo(context);
+	SinkListing	 *listing = palloc0(sizeof(SinkListing));
+
+	listing->context = context;
+	listing->nkeys = target->nkeys;
+	listing->alias = pstrdup(target->alias);
+	initStringInfo(&listing->path);
+	initStringInfo(&listing->body);
+	MemoryContextSwitchTo(old);
+	return listing;
+}
+
+/* Makes path and body of the request that comes next. */
+static void
+prepare(SinkListing *listing)
+{
+	resetStringInfo(&listing->path);
+	resetStringInfo(&listing->body);
+	switch (listing->step)
+	{
+		case LIST_REFRESH:
+			appendStringInfo(&listing->path, "/%s/_refresh", listing->alias);
+			break;
+		case LIST_FIRST:
+			appendStringInfo(&listing->path, "/%s/_search?scroll=" SCROLL_TIME, listing->alias);
+			appendStringInfo(&listing->body, "{\"size\":%d,\"_source\":false,\"sort\":[\"_doc\"]}",
+							 PAGE_SIZE);
+			break;
+		case LIST_NEXT:
+			appendStringInfoString(&listing->path, "/_search/scroll");
+			appendStringInfoString(&listing->body,
+								   "{\"scroll\":\"" SCROLL_TIME "\",\"scroll_id\":");
+			tenancy_json_string(&listing->body, listing->scroll_id, strlen(listing->scroll_id));
+			appendStringInfoChar(&listing->body, '}');
+			break;
+	}
+}
+
+/* Appends the key that a document id was made from. */
+static void
+append_key(StringInfo keys, const char *id, int nkeys)
+{
+	for (const char *c = id; *c != '\0'; c++)
+	{
+		if (nkeys > 1 && *c == '\\' && c[1] != '\0')
+			appendStringInfoChar(keys, *++c);
+		else
+			appendStringInfoChar(keys, nkeys > 1 && *c == ':' ? '\0' : *c);
+	}
+	appendStringInfoChar(keys, '\0');
+}
+
+/* Number of parts that an id has. */
+static int
+count_parts(const char *id, int nkeys)
+{
+	int n = 1;
+
+	for (const char *c = id; *c != '\0' && nkeys > 1; c++)
+	{
+		if (*c == '\\' && c[1] != '\0')
+			c++;
+		else
+			n += *c == ':' ? 1 : 0;
+	}
+	return n;
+}
+
+/* Length of what the ids of a page need as keys, at most. */
+static Size
+page_room(json_t *hits)
+{
+	Size	room = 0;
+	size_t	i;
+	json_t *hit;
+
+	json_array_foreach(hits, i, hit)
+	{
+		json_t *id = json_object_get(hit, "_id");
+
+		room += json_is_string(id) ? json_string_length(id) + 2 : 0;
+	}
+	return room;
+}
+
+/* Appends the keys of a page; an id that is none of ours is left alone. */
+static void
+append_page(SinkListing *listing, json_t *hits, StringInfo keys)
+{
+	size_t	i;
+	json_t *hit;
+
+	json_array_foreach(hits, i, hit)
+	{
+		const char *id = json_string_value(json_object_get(hit, "_id"));
+
+		if (id != NULL && count_parts(id, listing->nkeys) == listing->nkeys)
+			append_key(keys, id, listing->nkeys);
+	}
+}
+
+/* Takes a page apart; frees the tree also when memory runs out. */
+static SinkListResult
+take_page(SinkListing *listing, const HttpReply *reply, StringInfo keys)
+{
+	json_t		  *root = json_loadb(reply->body, reply->length, 0, NULL);
+	json_t		  *hits = json_object_get(json_object_get(root, "hits"), "hits");
+	const char	  *scroll_id = json_string_value(json_object_get(root, "_scroll_id"));
+	SinkListResult result = SINK_LIST_FAILED;
+
+	PG_TRY();
+	{
+		if (json_is_array(hits) && scroll_id != NULL)
+		{
+			enlargeStringInfo(keys, page_room(hits));
+			append_page(listing, hits, keys);
+			listing->scroll_id = MemoryContextStrdup(listing->context, scroll_id);
+			result = json_array_size(hits) > 0 ? SINK_LIST_PAGE : SINK_LIST_END;
+		}
+	}
+	PG_FINALLY();
+	{
+		json_decref(root);
+	}
+	PG_END_TRY();
+	return result;
+}
+
+/* Acts on the reply to the last request. */
+static SinkListResult
+take_reply(SinkListing *listing, const HttpReply *reply, StringInfo keys)
+{
+	es_server_heed(reply);
+	if (reply->status != 200 || reply->truncated)
+		return SINK_LIST_FAILED;
+	if (listing->step == LIST_REFRESH)
+	{
+		listing->step = LIST_FIRST;
+		return SINK_LIST_BUSY;
+	}
+	listing->step = LIST_NEXT;
+	return take_page(listing, reply, keys);
+}
+
+/* Appends the keys of the next page. */
+SinkListResult
+es_listing_next(SinkListing *listing, StringInfo keys)
+{
+	const HttpReply *reply;
+	SinkListResult	 result = SINK_LIST_BUSY;
+
+	if (listing->request == NULL)
+	{
+		if (es_server_health(NULL) != SINK_READY)
+			return SINK_LIST_FAILED;
+		prepare(listing);
+		listing->request = es_server_call("POST", listing->path.data, "application/json",
+										  listing->body.data, listing->body.len, REPLY_MAX);
+	}
+	reply = http_reply(listing->request);
+	if (reply != NULL)
+	{
+		result = take_reply(listing, reply, keys);
+		http_free(listing->request);
+		listing->request = NULL;
+	}
+	return result;
+}
+
+/* Ends a listing; the server forgets the scroll by itself. */
+void
+es_listing_close(SinkListing *listing)
+{
+	http_free(listing->request);
+	MemoryContextDelete(listing->context);
+}

@@ -1,0 +1,16 @@
+/*
+ * es_reply.h
+ *		What the search server's answers mean.
+ */
+#ifndef TENANCY_ES_REPLY_H
+#define TENANCY_ES_REPLY_H
+
+#include "sink/http.h"
+#include "sink/sink.h"
+
+/* Gives every item without an outcome one. */
+extern void es_reply_apply(SinkBatch *batch, const HttpReply *reply);
+/* Error of any reply as one line. */
+extern void es_reply_error(const HttpReply *reply, char *buffer, size_t size);
+
+#endif

@@ -1,0 +1,34 @@
+/*
+ * es_server.h
+ *		The search server as a whole: is it there, and what is it.
+ */
+#ifndef TENANCY_ES_SERVER_H
+#define TENANCY_ES_SERVER_H
+
+#include "sink/http.h"
+#include "sink/sink.h"
+
+/* What GET / told. */
+typedef struct EsServer
+{
+	bool		opensearch;
+	int			major;
+	int			minor;
+	char		uuid[64];
+} EsServer;
+
+extern void es_server_open(void);
+extern void es_server_close(void);
+extern void es_server_poll(void);
+extern long es_server_timeout(void);
+extern SinkHealth es_server_health(const char **error);
+/* NULL before open. */
+extern HttpClient *es_server_client(void);
+extern const EsServer *es_server_info(void);
+/* Learns from any request's reply whether the server is still there and lets us in. */
+extern void es_server_heed(const HttpReply *reply);
+/* Starts a request to url + path. */
+extern HttpRequest *es_server_call(const char *method, const char *path, const char *content_type,
+								   const char *body, size_t length, size_t max_reply);
+
+#endif

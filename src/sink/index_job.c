@@ -1,0 +1,266 @@
+/*
+ * index_job.c
+ *		The requests that make or remove one index.
+ *
+ * Each step starts a request and names the function that takes its reply, which
+ * ends the job or starts the next step.  Any step may be done again from the start:
+ * the server's state is looked at first and never assumed.
+ */
+#include "postgres.h"
+
+#include <jansson.h>
+
+#include "common/guc.h"
+#include "sink/es_mapping.h"
+#include "sink/es_reply.h"
+#include "sink/es_server.h"
+#include "sink/index_job.h"
+#include "sink/text.h"
+
+#define REPLY_MAX (1024 * 1024)
+#define JSON_TYPE "application/json"
+
+static void create_index(IndexJob *job);
+
+/* Sends a request; the job's next step takes its reply. */
+static void
+ask(IndexJob *job, IndexStep step, const char *method, const char *path, const char *body)
+{
+	job->step = step;
+	job->request = es_server_call(method, path, body != NULL ? JSON_TYPE : NULL, body,
+								  body != NULL ? strlen(body) : 0, REPLY_MAX);
+}
+
+/* Ends the job; an error is a text, NULL for success. */
+static void
+end_job(IndexJob *job, const char *error)
+{
+	job->done = true;
+	strlcpy(job->error, error != NULL ? error : "", SINK_REASON_MAX);
+}
+
+/* Ends the job with the reply's error. */
+static void
+end_with_reply(IndexJob *job, const HttpReply *reply)
+{
+	job->done = true;
+	es_reply_error(reply, job->error, SINK_REASON_MAX);
+}
+
+/* Only names of one index may be part of a path: a pattern would delete them all. */
+static bool
+is_plain_name(const char *name)
+{
+	return name[0] != '\0' && name[0] != '_' && name[0] != '.' && name[0] != '-' &&
+		   strspn(name, "abcdefghijklmnopqrstuvwxyz0123456789_-.") == strlen(name);
+}
+
+/* Name of the first member of a JSON object, with its value; false if there is none. */
+static bool
+first_member(const HttpReply *reply, json_t **root, const char **name, json_t **value)
+{
+	void *iter;
+
+	*root = json_loadb(reply->body, reply->length, 0, NULL);
+	iter = json_object_iter(*root);
+	*name = iter != NULL ? json_object_iter_key(iter) : NULL;
+	*value = json_object_iter_value(iter);
+	return iter != NULL;
+}
+
+/* GET /_alias/ALIAS says which index it names. */
+static void
+took_alias(IndexJob *job, const HttpReply *reply)
+{
+	json_t	   *root;
+	json_t	   *value;
+	const char *index;
+
+	if (reply->status == 404)
+	{
+		create_index(job);
+		return;
+	}
+	if (reply->status != 200)
+	{
+		end_with_reply(job, reply);
+		return;
+	}
+	if (!first_member(reply, &root, &index, &value))
+		end_job(job, "the answer about the alias is not understood");
+	else if (json_object_size(root) == 1 && strcmp(index, job->index_name) == 0)
+		end_job(job, NULL);
+	else
+	{
+		job->done = true;
+		sink_set_textf(job->error, SINK_REASON_MAX, "alias \"%s\" belongs to index \"%s\"",
+					   job->alias, index);
+	}
+	json_decref(root);
+}
+
+/* DELETE of the empty index that has the alias's name. */
+static void
+took_clearing(IndexJob *job, const HttpReply *reply)
+{
+	job->cleared = true;
+	if (reply->status == 200 || reply->status == 404)
+		create_index(job);
+	else
+		end_with_reply(job, reply);
+}
+
+/* True if GET /NAME shows an index of that name without a mapping: nothing was ever put into it. */
+static bool
+is_never_used(const HttpReply *reply, const char *name)
+{
+	json_t	   *root;
+	json_t	   *value;
+	const char *index;
+	bool		result = false;
+
+	if (first_member(reply, &root, &index, &value))
+	{
+		json_t *mappings = json_object_get(value, "mappings");
+
+		result =
+			strcmp(index, name) == 0 && json_is_object(mappings) && json_object_size(mappings) == 0;
+	}
+	json_decref(root);
+	return result;
+}
+
+/*
+ * An index has the alias's name.  A delete with an external version makes such an
+ * index when ours is gone, whatever require_alias says: that one may go.
+ */
+static void
+took_name(IndexJob *job, const HttpReply *reply)
+{
+	if (reply->status == 200 && !job->cleared && is_never_used(reply, job->alias))
+	{
+		ask(job, took_clearing, "DELETE", psprintf("/%s", job->alias), NULL);
+		return;
+	}
+	if (reply->status != 200)
+	{
+		end_with_reply(job, reply);
+		return;
+	}
+	job->done = true;
+	sink_set_textf(job->error, SINK_REASON_MAX, "\"%s\" should be an alias but is an index",
+				   job->alias);
+}
+
+/* POST /_aliases has added the alias to an index that was there without it. */
+static void
+took_added_alias(IndexJob *job, const HttpReply *reply)
+{
+	if (reply->status == 200)
+		end_job(job, NULL);
+	else
+		end_with_reply(job, reply);
+}
+
+/* Adds the alias to our index. */
+static void
+add_alias(IndexJob *job)
+{
+	ask(job, took_added_alias, "POST", "/_aliases",
+		psprintf("{\"actions\":[{\"add\":{\"index\":\"%s\",\"alias\":\"%s\"}}]}", job->index_name,
+				 job->alias));
+}
+
+/* Makes the index with doubles where the server has no scaled_float; true if that was new. */
+static bool
+simplify(IndexJob *job)
+{
+	char *simpler = job->simplified ? NULL : es_without_scaled_float(job->body);
+
+	job->simplified = true;
+	if (simpler == NULL)
+		return false;
+	ereport(LOG, (errmsg("the search server has no field type scaled_float, index \"%s\" gets "
+						 "double instead",
+						 job->index_name)));
+	job->body = simpler;
+	create_index(job);
+	return true;
+}
+
+/* PUT /INDEX has been answered. */
+static void
+took_create(IndexJob *job, const HttpReply *reply)
+{
+	if (reply->status == 200)
+		end_job(job, NULL);
+	else if (reply->status == 400 && strstr(reply->body, "resource_already_exists_exception"))
+		add_alias(job);
+	else if (reply->status == 400 && strstr(reply->body, "invalid_alias_name_exception"))
+		ask(job, took_name, "GET", psprintf("/%s", job->alias), NULL);
+	else if (reply->status != 400 || !strstr(reply->body, "scaled_float") || !simplify(job))
+		end_with_reply(job, reply);
+}
+
+/* Makes the index with its alias in one request. */
+static void
+create_index(IndexJob *job)
+{
+	const EsServer *server = es_server_info();
+	bool			typed = !server->opensearch && server->major < 7;
+
+	ask(job, took_create, "PUT",
+		psprintf("/%s%s", job->index_name, typed ? "?include_type_name=false" : ""), job->body);
+}
+
+/* DELETE /INDEX has been answered; what is gone already is as good. */
+static void
+took_drop(IndexJob *job, const HttpReply *reply)
+{
+	if (reply->status == 200 || reply->status == 404)
+		end_job(job, NULL);
+	else
+		end_with_reply(job, reply);
+}
+
+/* Sends the first request. */
+void
+index_job_start(IndexJob *job)
+{
+	if (!is_plain_name(job->index_name) || !is_plain_name(job->alias))
+		end_job(job, "the name of the index or of its alias is not valid");
+	else if (strcmp(job->state, "dropping") == 0)
+		ask(job, took_drop, "DELETE", psprintf("/%s", job->index_name), NULL);
+	else
+		ask(job, took_alias, "GET", psprintf("/_alias/%s", job->alias), NULL);
+}
+
+/* Goes on if a reply has come; a job that an error left without a request ends. */
+void
+index_job_advance(IndexJob *job)
+{
+	HttpRequest		*request = job->request;
+	const HttpReply *reply;
+
+	if (job->done)
+		return;
+	if (request == NULL)
+	{
+		end_job(job, "an error ended the work on this index early");
+		return;
+	}
+	reply = http_reply(request);
+	if (reply == NULL)
+		return;
+	es_server_heed(reply);
+	job->request = NULL;
+	PG_TRY();
+	{
+		job->step(job, reply);
+	}
+	PG_FINALLY();
+	{
+		http_free(request);
+	}
+	PG_END_TRY();
+}

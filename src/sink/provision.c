@@ -1,0 +1,299 @@
+/*
+ * provision.c
+ *		Makes and removes the indices that tenancy.search_index lists.
+ *
+ * The table is read in one short transaction, the server is asked without any, and
+ * the results are written in another one, each guarded by the state that the row
+ * was read with: who changed it meanwhile wins.
+ */
+#include "postgres.h"
+
+#include "catalog/pg_type.h"
+#include "utils/builtins.h"
+#include "utils/memutils.h"
+#include "utils/timestamp.h"
+
+#include "common/guc.h"
+#include "common/spi.h"
+#include "sink/es_server.h"
+#include "sink/index_job.h"
+#include "sink/provision.h"
+#include "sink/ready_index.h"
+
+#define JOBS_MAX 8
+#define TURN_MIN 50			/* ms */
+#define LOOK_INTERVAL 10000 /* ms between looks at a table in which nothing is due */
+
+static IndexJob		 jobs[JOBS_MAX];
+static int			 njobs = 0;
+static MemoryContext job_context = NULL; /* what the jobs point to */
+static TimestampTz	 next_look = 0;
+
+/* Rows that need work, those due first; "due" in milliseconds from now. */
+static const char *const work_query =
+	"SELECT index_name, index_type, alias, state,"
+	"  (body || jsonb_build_object('aliases',"
+	"    coalesce(body -> 'aliases', '{}') || jsonb_build_object(alias, '{}'::jsonb)))::text,"
+	"  tenant_id,"
+	"  CASE WHEN attempts = 0 THEN 0 ELSE"
+	"    (extract(epoch FROM updated_at - now()) * 1000"
+	"     + least($1, 250 * power(2, least(attempts, 20) - 1)))::bigint END AS due"
+	" FROM tenancy.search_index WHERE state <> 'ready' ORDER BY due LIMIT $2";
+
+static const char *const drop_query =
+	"DELETE FROM tenancy.search_index WHERE index_name = $1 AND state = $2";
+
+static const char *const ready_query =
+	"UPDATE tenancy.search_index SET state = 'ready', attempts = 0, last_error = NULL,"
+	"  updated_at = now()"
+	" WHERE index_name = $1 AND state = $2";
+
+static const char *const failed_query =
+	"UPDATE tenancy.search_index SET attempts = attempts + 1, last_error = $3, updated_at = now()"
+	" WHERE index_name = $1 AND state = $2";
+
+static const char *const resync_query =
+	"INSERT INTO tenancy.resync (sink, tenant_id, table_name)"
+	" SELECT 'search', t.id, s.table_name"
+	" FROM tenancy.tenant t JOIN tenancy.sync_table s ON s.blueprint = t.blueprint"
+	" WHERE t.id = $1 AND s.index_type = $2"
+	" ON CONFLICT (sink, tenant_id, table_name)"
+	" DO UPDATE SET last_key = NULL, rows_done = 0, requested_at = now()";
+
+static const char *const missing_query =
+	"UPDATE tenancy.search_index SET state = 'missing', attempts = 0, updated_at = now()"
+	" WHERE alias = $1 AND state = 'ready'";
+
+/* The table may have changed: look at it with the next housekeep. */
+void
+search_provision_wake(void)
+{
+	next_look = 0;
+	ready_index_stale();
+}
+
+/* Copies a column of the last result for the jobs. */
+static char *
+copy_column(int row, int column)
+{
+	return MemoryContextStrdup(job_context, tenancy_spi_text(row, column));
+}
+
+/* Makes a job of a row. */
+static void
+read_job(int row)
+{
+	IndexJob *job = &jobs[njobs];
+
+	memset(job, 0, sizeof(IndexJob));
+	job->index_name = copy_column(row, 1);
+	job->index_type = copy_column(row, 2);
+	job->alias = copy_column(row, 3);
+	job->state = copy_column(row, 4);
+	job->body = copy_column(row, 5);
+	job->tenant_id = tenancy_spi_int64(row, 6);
+	njobs++;
+}
+
+/* Reads the rows that are due, and when the next one is. */
+static void
+read_work(void)
+{
+	Oid	  types[] = {FLOAT8OID, INT8OID};
+	Datum values[] = {Float8GetDatum(tenancy_retry_max), Int64GetDatum(JOBS_MAX)};
+	int64 wait = LOOK_INTERVAL;
+
+	tenancy_spi_exec(work_query, 2, types, values, NULL);
+	for (int row = 0; row < SPI_processed; row++)
+	{
+		int64 due = tenancy_spi_int64(row, 7);
+
+		if (due <= 0)
+			read_job(row);
+		else
+			wait = Min(wait, due);
+	}
+	next_look = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), wait);
+}
+
+/* Looks at the table in a transaction of its own. */
+static void
+look(void)
+{
+	SpiScope scope;
+
+	next_look = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), LOOK_INTERVAL);
+	tenancy_tx_begin("pg_tenancy: reading search indices");
+	if (tenancy_extension_exists())
+	{
+		tenancy_spi_begin_as_owner(&scope);
+		read_work();
+		if (ready_index_wait() == 0)
+			ready_index_load();
+		tenancy_spi_end(&scope);
+	}
+	tenancy_tx_commit();
+}
+
+/* Starts the requests of the rows that were read. */
+static void
+start_jobs(void)
+{
+	MemoryContext old = MemoryContextSwitchTo(job_context);
+
+	for (int i = 0; i < njobs; i++)
+		index_job_start(&jobs[i]);
+	MemoryContextSwitchTo(old);
+}
+
+/* Takes the replies that have come; true if every job is done. */
+static bool
+advance_jobs(void)
+{
+	MemoryContext old = MemoryContextSwitchTo(job_context);
+	bool		  all_done = true;
+
+	for (int i = 0; i < njobs; i++)
+	{
+		index_job_advance(&jobs[i]);
+		all_done = all_done && jobs[i].done;
+	}
+	MemoryContextSwitchTo(old);
+	return all_done;
+}
+
+/* Has every row of the index's table sent again. */
+static void
+request_resync(const IndexJob *job)
+{
+	Oid	  types[] = {INT8OID, TEXTOID};
+	Datum values[] = {Int64GetDatum(job->tenant_id), CStringGetTextDatum(job->index_type)};
+
+	tenancy_spi_exec(resync_query, 2, types, values, NULL);
+}
+
+/* Writes a job's result; true if its alias can be used now. */
+static bool
+write_result(const IndexJob *job)
+{
+	Oid	  types[] = {TEXTOID, TEXTOID, TEXTOID};
+	Datum values[] = {CStringGetTextDatum(job->index_name), CStringGetTextDatum(job->state),
+					  CStringGetTextDatum(job->error)};
+
+	if (job->error[0] != '\0')
+	{
+		tenancy_spi_exec(failed_query, 3, types, values, NULL);
+		return false;
+	}
+	if (strcmp(job->state, "dropping") == 0)
+	{
+		tenancy_spi_exec(drop_query, 2, types, values, NULL);
+		return false;
+	}
+	tenancy_spi_exec(ready_query, 2, types, values, NULL);
+	if (SPI_processed == 0)
+		return false;
+	if (strcmp(job->state, "missing") == 0)
+		request_resync(job);
+	return true;
+}
+
+/* Writes every job's result in one transaction. */
+static void
+write_results(void)
+{
+	bool	 usable[JOBS_MAX];
+	SpiScope scope;
+
+	tenancy_tx_begin("pg_tenancy: writing search indices");
+	tenancy_spi_begin_as_owner(&scope);
+	for (int i = 0; i < njobs; i++)
+		usable[i] = write_result(&jobs[i]);
+	tenancy_spi_end(&scope);
+	tenancy_tx_commit();
+	for (int i = 0; i < njobs; i++)
+		if (usable[i])
+			ready_index_add(jobs[i].alias);
+}
+
+/* Forgets what is under way; the table still has it. */
+void
+search_provision_reset(void)
+{
+	for (int i = 0; i < njobs; i++)
+		http_free(jobs[i].request);
+	njobs = 0;
+	if (job_context != NULL)
+		MemoryContextReset(job_context);
+	next_look = 0;
+}
+
+/* Milliseconds until the table should be looked at. */
+static long
+look_due(void)
+{
+	long look =
+		next_look == 0 ? 0 : TimestampDifferenceMilliseconds(GetCurrentTimestamp(), next_look);
+	long load = ready_index_wait();
+
+	return load < 0 ? look : Min(look, load);
+}
+
+/* One turn of the work on indices; true if there may be more at once. */
+bool
+search_provision_housekeep(void)
+{
+	if (njobs > 0)
+	{
+		if (!advance_jobs())
+			return false;
+		write_results();
+		search_provision_reset();
+	}
+	if (es_server_health(NULL) != SINK_READY || look_due() > 0)
+		return false;
+	if (job_context == NULL)
+		job_context =
+			AllocSetContextCreate(TopMemoryContext, "search provisioning", ALLOCSET_DEFAULT_SIZES);
+	look();
+	start_jobs();
+	return njobs > 0;
+}
+
+/*
+ * Milliseconds until housekeep has something to do without an event, -1: never.  Not
+ * less than TURN_MIN, as a worker that is kept from calling it must not spin.
+ */
+long
+search_provision_timeout(void)
+{
+	if (njobs > 0 || es_server_health(NULL) != SINK_READY)
+		return -1;
+	return Max(look_due(), TURN_MIN);
+}
+
+/* An item said SINK_NO_INDEX: the index is made again. */
+void
+search_provision_missing(const char *alias)
+{
+	Oid		 types[] = {TEXTOID};
+	Datum	 values[1];
+	SpiScope scope;
+
+	if (!ready_index_remove(alias))
+		return;
+	tenancy_tx_begin("pg_tenancy: noting a missing search index");
+	tenancy_spi_begin_as_owner(&scope);
+	values[0] = CStringGetTextDatum(alias);
+	tenancy_spi_exec(missing_query, 1, types, values, NULL);
+	tenancy_spi_end(&scope);
+	tenancy_tx_commit();
+	next_look = 0;
+}
+
+/* True if the alias is known to be there. */
+bool
+search_provision_ready(const char *alias)
+{
+	return ready_index_has(alias);
+}

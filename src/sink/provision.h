@@ -1,0 +1,21 @@
+/*
+ * provision.h
+ *		Makes and removes the indices that tenancy.search_index lists.
+ */
+#ifndef TENANCY_PROVISION_H
+#define TENANCY_PROVISION_H
+
+/* The table may have changed: look at it with the next housekeep. */
+extern void search_provision_wake(void);
+/* An item said SINK_NO_INDEX: the index is made again. Opens a transaction. */
+extern void search_provision_missing(const char *alias);
+/* True if the alias is known to be there: else its keys wait. */
+extern bool search_provision_ready(const char *alias);
+
+/* For elasticsearch.c: */
+extern bool search_provision_housekeep(void);
+extern long search_provision_timeout(void);
+/* Forgets what is under way; the table still has it. */
+extern void search_provision_reset(void);
+
+#endif

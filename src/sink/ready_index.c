@@ -1,0 +1,93 @@
+/*
+ * ready_index.c
+ *		Aliases that are known to be there.
+ *
+ * Asking for one that is not known has the table read again, at most once a second.
+ */
+#include "postgres.h"
+
+#include "utils/hsearch.h"
+#include "utils/memutils.h"
+#include "utils/timestamp.h"
+
+#include "common/spi.h"
+#include "sink/ready_index.h"
+
+#define ALIAS_SIZE 256	   /* longer ones do not exist: servers allow 255 bytes */
+#define LOAD_INTERVAL 1000 /* ms */
+
+static HTAB		  *ready = NULL;
+static bool		   stale = true;
+static TimestampTz last_load = 0;
+
+/* Makes an empty table in place of the one there is. */
+static void
+make_table(void)
+{
+	HASHCTL control = {0};
+
+	if (ready != NULL)
+		hash_destroy(ready);
+	ready = NULL;
+	control.keysize = ALIAS_SIZE;
+	control.entrysize = ALIAS_SIZE;
+	ready = hash_create("ready search indices", 256, &control, HASH_ELEM | HASH_STRINGS);
+}
+
+/* True if the alias is known to be there. */
+bool
+ready_index_has(const char *alias)
+{
+	if (ready != NULL && hash_search(ready, alias, HASH_FIND, NULL) != NULL)
+		return true;
+	stale = true;
+	return false;
+}
+
+/* Notes that it is there. */
+void
+ready_index_add(const char *alias)
+{
+	if (ready == NULL)
+		make_table();
+	(void) hash_search(ready, alias, HASH_ENTER, NULL);
+}
+
+/* Notes that it is gone; false if it was not known. */
+bool
+ready_index_remove(const char *alias)
+{
+	return ready != NULL && hash_search(ready, alias, HASH_REMOVE, NULL) != NULL;
+}
+
+/* What is known may be out of date. */
+void
+ready_index_stale(void)
+{
+	stale = true;
+}
+
+/* Milliseconds until it should be loaded, -1: it is up to date. */
+long
+ready_index_wait(void)
+{
+	if (!stale)
+		return -1;
+	if (last_load == 0)
+		return 0;
+	return TimestampDifferenceMilliseconds(GetCurrentTimestamp(),
+										   TimestampTzPlusMilliseconds(last_load, LOAD_INTERVAL));
+}
+
+/* Reads the table; inside an SPI scope. */
+void
+ready_index_load(void)
+{
+	tenancy_spi_exec("SELECT alias FROM tenancy.search_index WHERE state = 'ready'", 0, NULL, NULL,
+					 NULL);
+	make_table();
+	for (int row = 0; row < SPI_processed; row++)
+		ready_index_add(tenancy_spi_text(row, 1));
+	stale = false;
+	last_load = GetCurrentTimestamp();
+}

@@ -1,0 +1,29 @@
+/*
+ * redis_server.h
+ *		The cache sink's connection: is Redis there, and does it let us in.
+ */
+#ifndef TENANCY_REDIS_SERVER_H
+#define TENANCY_REDIS_SERVER_H
+
+#include "sink/redis_conn.h"
+#include "sink/sink.h"
+
+/* Called before a connection is dropped: what waits for its replies must give up. */
+typedef void (*RedisLostHandler) (const char *error);
+
+extern void redis_server_open(RedisLostHandler lost);
+extern void redis_server_close(void);
+extern void redis_server_poll(void);
+extern long redis_server_timeout(void);
+extern SinkHealth redis_server_health(const char **error);
+extern pgsocket redis_server_event_fd(void);
+/* NULL unless READY; commands queued on it go out with the next poll. */
+extern RedisConn *redis_server_conn(void);
+/* A reply has come: the time for the next one starts again. */
+extern void redis_server_progress(void);
+/* SHA1 of redis_invalidate_tag_script. */
+extern const char *redis_server_script_sha(void);
+/* True if an error reply means that we may not do that. */
+extern bool redis_is_denial(const char *error);
+
+#endif

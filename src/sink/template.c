@@ -1,0 +1,45 @@
+/*
+ * template.c
+ *		Cache keys and tags such as technology:{id}.
+ *
+ * A brace without its partner stands for itself.
+ */
+#include "postgres.h"
+
+#include "sink/template.h"
+
+/* Value of the key column whose name is name[length], NULL if there is none. */
+static const char *
+key_value(const SinkTarget *target, const char *key, const char *name, size_t length)
+{
+	for (int i = 0; i < target->nkeys; i++)
+	{
+		const char *column = target->key_columns[i];
+
+		if (strlen(column) == length && memcmp(column, name, length) == 0)
+			return key;
+		key += strlen(key) + 1;
+	}
+	return NULL;
+}
+
+/* Appends tmpl with each {column} replaced by the key's value; false if the key lacks one. */
+bool
+sink_expand_template(StringInfo out, const char *tmpl, const SinkTarget *target, const char *key)
+{
+	const char *open;
+	const char *close;
+
+	while ((open = strchr(tmpl, '{')) != NULL && (close = strchr(open, '}')) != NULL)
+	{
+		const char *value = key_value(target, key, open + 1, close - open - 1);
+
+		if (value == NULL)
+			return false;
+		appendBinaryStringInfo(out, tmpl, open - tmpl);
+		appendStringInfoString(out, value);
+		tmpl = close + 1;
+	}
+	appendStringInfoString(out, tmpl);
+	return true;
+}

@@ -1,0 +1,15 @@
+/*
+ * template.h
+ *		Cache keys and tags such as technology:{id}.
+ */
+#ifndef TENANCY_TEMPLATE_H
+#define TENANCY_TEMPLATE_H
+
+#include "lib/stringinfo.h"
+#include "sink/sink.h"
+
+/* Appends tmpl with each {column} replaced by the key's value; false if the key lacks one. */
+extern bool sink_expand_template(StringInfo out, const char *tmpl, const SinkTarget *target,
+								 const char *key);
+
+#endif
