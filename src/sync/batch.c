@@ -1,0 +1,567 @@
+/*
+ * batch.c
+ *		From dirty keys to a request, and from its outcome back to the dirty set.
+ *
+ * Rows are read in one short transaction that has ended before the request starts.
+ */
+#include "postgres.h"
+
+#include "miscadmin.h"
+#include "utils/memutils.h"
+#include "utils/timestamp.h"
+
+#include "common/guc.h"
+#include "common/spi.h"
+#include "sync/resync.h"
+#include "sync/row_reader.h"
+#include "sync/sink_worker.h"
+#include "sync/target.h"
+
+#define RETRY_FIRST_MS 100
+#define PARK_LOCKED_MS 100
+#define PARK_NO_INDEX_MS 500
+#define READ_ATTEMPTS 3
+
+/* What is under construction. */
+typedef struct BatchBuilder
+{
+	SinkWorker *worker;
+	SyncLane   *lane;
+	StringInfoData docs;
+	int		   *offsets;		/* of each item's document in docs */
+	int			ntaken;
+	int			next;			/* first of worker->taken not dealt with */
+} BatchBuilder;
+
+/* Makes the lanes. */
+void
+batch_init_lanes(SinkWorker *worker, int nlanes)
+{
+	worker->nlanes = nlanes;
+	worker->lanes = MemoryContextAllocZero(TopMemoryContext, nlanes * sizeof(SyncLane));
+	for (int i = 0; i < nlanes; i++)
+	{
+		worker->lanes[i].number = i;
+		worker->lanes[i].limit = tenancy_bulk_actions;
+		worker->lanes[i].context = AllocSetContextCreate(
+			TopMemoryContext, "pg_tenancy batch", ALLOCSET_DEFAULT_SIZES);
+	}
+}
+
+/* Keeps a lane back after a failure: exponentially longer, or as the server asked. */
+static void
+back_off(SyncLane *lane)
+{
+	int64		wait = (int64) RETRY_FIRST_MS << Min(lane->failures, 16);
+
+	wait = Min(wait, tenancy_retry_max);
+	wait = Max(wait, lane->batch.retry_after_ms);
+	wait += random() % (wait / 4 + 1);
+	lane->failures++;
+	lane->limit = Max(lane->limit / 2, 1);
+	lane->not_before = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), wait);
+}
+
+/* Version of a key's document. */
+static uint64
+version_of(SinkWorker *worker, const DirtyEntry *entry)
+{
+	return ((uint64) worker->epoch << 52) | entry->version_lsn;
+}
+
+/* Puts an entry into the batch; the caller fills in the rest. */
+static SinkItem *
+add_item(BatchBuilder *builder, DirtyEntry *entry, const SinkTarget *target, SinkAction action)
+{
+	SyncLane   *lane = builder->lane;
+	SinkItem   *item = &lane->batch.items[lane->batch.nitems];
+
+	lane->entries[lane->batch.nitems] = entry;
+	builder->offsets[lane->batch.nitems] = builder->docs.len;
+	lane->batch.nitems++;
+	memset(item, 0, offsetof(SinkItem, reason) + 1);
+	item->target = target;
+	item->action = action;
+	item->key = entry->key;
+	item->key_length = entry->key_length;
+	item->version = version_of(builder->worker, entry);
+	return item;
+}
+
+/* Reads one row into the batch. */
+static void
+add_row(BatchBuilder *builder, DirtyEntry *entry, const SinkTarget *target, RowReader *reader)
+{
+	StringInfo	docs = &builder->docs;
+	int			start = docs->len;
+	SinkItem   *item = add_item(builder, entry, target, SINK_REMOVE);
+
+	if (reader == NULL)
+		item->action = SINK_PUT; /* this sink does not care whether the row is there */
+	if (reader == NULL || !row_reader_fetch(reader, entry->key, entry->key_length, docs))
+		return;
+	item->action = SINK_PUT;
+	item->doc_length = docs->len - start;
+	appendStringInfoChar(docs, '\0');
+}
+
+/* End of the run of keys of one relation that starts at next. */
+static int
+run_end(BatchBuilder *builder)
+{
+	DirtyEntry **taken = builder->worker->taken;
+	int			end = builder->next + 1;
+
+	while (end < builder->ntaken && taken[end]->relid == taken[builder->next]->relid &&
+		   taken[end]->kind == taken[builder->next]->kind)
+		end++;
+	return end;
+}
+
+/* Drops a run of keys that nobody wants any more. */
+static void
+drop_run(BatchBuilder *builder, int end)
+{
+	for (; builder->next < end; builder->next++)
+		dirty_done(builder->worker->dirty, builder->worker->taken[builder->next]);
+}
+
+/* Puts keys from..to back in their order. */
+static void
+return_range(SinkWorker *worker, int from, int to)
+{
+	for (int i = to - 1; i >= from; i--)
+		dirty_again(worker->dirty, worker->taken[i], false);
+}
+
+/* Puts a run of keys back and keeps its relation back for a while. */
+static void
+park_run(BatchBuilder *builder, int end, int ms)
+{
+	SinkWorker *worker = builder->worker;
+	Oid			relid = worker->taken[builder->next]->relid;
+
+	return_range(worker, builder->next, end);
+	builder->next = end;
+	dirty_park(worker->dirty, relid, TimestampTzPlusMilliseconds(GetCurrentTimestamp(), ms));
+}
+
+/* Reads a run of rows until the batch is full. */
+static void
+read_run(BatchBuilder *builder, int end, const SinkTarget *target, RowReader *reader)
+{
+	Size		most = (Size) tenancy_bulk_bytes * 1024;
+
+	while (builder->next < end &&
+		   (builder->docs.len < most || builder->lane->batch.nitems == 0))
+		add_row(builder, builder->worker->taken[builder->next++], target, reader);
+}
+
+/* Reports a table that cannot be synced and drops its keys: other tables must go on. */
+static void
+refuse_run(BatchBuilder *builder, int end, const SinkTarget *target)
+{
+	char		error[SHARED_ERROR_MAX];
+
+	snprintf(error, sizeof(error),
+			 "relation %u of tenant \"%s\" is not synced: it has no unique index on its key "
+			 "columns",
+			 target->relid, target->tenant);
+	worker_set_error(&builder->worker->shared->worker, error);
+	drop_run(builder, end);
+}
+
+/* Opens a relation and adds a run of its rows. */
+static void
+add_rows(BatchBuilder *builder, int end, const SinkTarget *target)
+{
+	RowReader  *reader;
+	RowReaderResult result = row_reader_open(target, &reader);
+
+	if (result == ROWS_READY)
+		read_run(builder, end, target, reader);
+	row_reader_close(reader);
+	if (result == ROWS_LOCKED)
+		park_run(builder, end, PARK_LOCKED_MS);
+	else if (result == ROWS_NO_KEY)
+		refuse_run(builder, end, target);
+	else if (result == ROWS_GONE)
+		drop_run(builder, end);
+}
+
+/* True if the sink has nothing to do with a relation. */
+static bool
+not_wanted(SinkWorker *worker, const SinkTarget *target)
+{
+	if (target == NULL)
+		return true;
+	if (worker->kind == SINK_SEARCH)
+		return target->alias == NULL;
+	return target->ncache_keys == 0 && target->ncache_tags == 0;
+}
+
+/* Adds a run of rows of one relation. */
+static void
+add_row_run(BatchBuilder *builder, int end)
+{
+	SinkWorker *worker = builder->worker;
+	const SinkTarget *target = target_find(worker->taken[builder->next]->relid);
+
+	if (not_wanted(worker, target))
+		drop_run(builder, end);
+	else if (worker->driver->target_ready != NULL && !worker->driver->target_ready(target))
+		park_run(builder, end, PARK_NO_INDEX_MS);
+	else if (worker->driver->wants_rows)
+		add_rows(builder, end, target);
+	else
+		read_run(builder, end, target, NULL);
+}
+
+/* Adds what a TRUNCATE means to the sink. */
+static void
+add_table_run(BatchBuilder *builder, int end)
+{
+	SinkWorker *worker = builder->worker;
+
+	for (; builder->next < end; builder->next++)
+	{
+		DirtyEntry *entry = worker->taken[builder->next];
+		const SinkTarget *target = target_find(entry->relid);
+
+		if (!not_wanted(worker, target) && worker->kind == SINK_CACHE)
+		{
+			SinkItem   *item = add_item(builder, entry, target, SINK_FORGET_TENANT);
+
+			item->key = target->tenant;
+			item->key_length = strlen(target->tenant) + 1;
+			continue;
+		}
+		if (!not_wanted(worker, target))
+			resync_request_ghosts(target);
+		dirty_done(worker->dirty, entry);
+	}
+}
+
+/* Adds tenants whose cache is to be dropped; only the cache sink has such keys. */
+static void
+add_tenant_run(BatchBuilder *builder, int end)
+{
+	for (; builder->next < end; builder->next++)
+		add_item(builder, builder->worker->taken[builder->next], NULL, SINK_FORGET_TENANT);
+}
+
+/* Reads everything that was taken, until the batch is full; the rest goes back. */
+static void
+fill_batch(BatchBuilder *builder)
+{
+	SinkWorker *worker = builder->worker;
+	Size		most = (Size) tenancy_bulk_bytes * 1024;
+
+	while (builder->next < builder->ntaken && builder->docs.len < most)
+	{
+		int			end = run_end(builder);
+
+		CHECK_FOR_INTERRUPTS();
+		if (worker->taken[builder->next]->kind == DIRTY_ROW)
+			add_row_run(builder, end);
+		else if (worker->taken[builder->next]->kind == DIRTY_TABLE)
+			add_table_run(builder, end);
+		else
+			add_tenant_run(builder, end);
+	}
+	return_range(worker, builder->next, builder->ntaken);
+}
+
+/* Points the items at their documents, now that these do not move any more. */
+static void
+set_documents(BatchBuilder *builder)
+{
+	SinkBatch  *batch = &builder->lane->batch;
+
+	for (int i = 0; i < batch->nitems; i++)
+		if (batch->items[i].doc_length > 0)
+			batch->items[i].doc = builder->docs.data + builder->offsets[i];
+}
+
+/* Prepares an empty batch for up to n keys. */
+static void
+init_builder(BatchBuilder *builder, SinkWorker *worker, SyncLane *lane, int n)
+{
+	memset(builder, 0, sizeof(*builder));
+	memset(&lane->batch, 0, sizeof(lane->batch));
+	MemoryContextReset(lane->context);
+	MemoryContextSwitchTo(lane->context);
+	builder->worker = worker;
+	builder->lane = lane;
+	builder->ntaken = n;
+	builder->offsets = palloc(n * sizeof(int));
+	initStringInfo(&builder->docs);
+	lane->batch.lane = lane->number;
+	lane->batch.items = MemoryContextAllocHuge(lane->context, n * sizeof(SinkItem));
+	lane->entries = palloc(n * sizeof(DirtyEntry *));
+}
+
+/* A row could not be read: gives the keys back, to be read one by one, or gives one up. */
+static void
+handle_read_error(BatchBuilder *builder, ErrorData *error)
+{
+	SinkWorker *worker = builder->worker;
+	SyncLane   *lane = builder->lane;
+
+	tenancy_tx_abort();
+	worker_set_error(&worker->shared->worker, error->message);
+	for (int i = lane->batch.nitems - 1; i >= 0; i--)
+		dirty_again(worker->dirty, lane->entries[i], true);
+	return_range(worker, builder->next, builder->ntaken);
+	lane->batch.nitems = 0;
+	worker->careful = builder->ntaken;
+	back_off(lane);
+}
+
+/* Gives up a key whose row cannot be read. */
+static void
+give_up(SinkWorker *worker, SyncLane *lane, const char *reason)
+{
+	DirtyEntry *entry = lane->entries[0];
+
+	tenancy_tx_begin("pg_tenancy: writing a dead letter");
+	dead_letter_write(worker, entry, lane->batch.items[0].target->tenant_id, 0, reason,
+					  lane->batch.items[0].version);
+	tenancy_tx_commit();
+	lane->batch.nitems = 0;
+	dirty_done(worker->dirty, entry);
+}
+
+/* Reads the rows of the keys taken. */
+static void
+build_batch(BatchBuilder *builder)
+{
+	MemoryContext context = builder->lane->context;
+
+	PG_TRY();
+	{
+		tenancy_tx_begin("pg_tenancy: reading rows");
+		MemoryContextSwitchTo(context);
+		fill_batch(builder);
+		tenancy_tx_commit();
+	}
+	PG_CATCH();
+	{
+		ErrorData  *error;
+
+		MemoryContextSwitchTo(context);
+		error = CopyErrorData();
+		FlushErrorState();
+		if (builder->ntaken == 1 && builder->lane->batch.nitems == 1 &&
+			builder->lane->entries[0]->attempts >= READ_ATTEMPTS)
+		{
+			tenancy_tx_abort();
+			give_up(builder->worker, builder->lane, error->message);
+		}
+		else
+			handle_read_error(builder, error);
+	}
+	PG_END_TRY();
+	MemoryContextSwitchTo(context);
+}
+
+/* Most keys to take now. */
+static int
+take_limit(SinkWorker *worker, SyncLane *lane)
+{
+	if (worker->careful == 0)
+		return lane->limit;
+	worker->careful--;
+	return 1;
+}
+
+/* Takes keys of a lane, reads their rows and sends them; false if there was nothing. */
+bool
+batch_start(SinkWorker *worker, SyncLane *lane)
+{
+	BatchBuilder builder;
+	MemoryContext old = CurrentMemoryContext;
+	int			limit = take_limit(worker, lane);
+	int			n;
+
+	worker->taken = worker->taken == NULL
+		? MemoryContextAlloc(TopMemoryContext, limit * sizeof(DirtyEntry *))
+		: repalloc(worker->taken, limit * sizeof(DirtyEntry *));
+	n = dirty_take(worker->dirty, lane->number, limit, worker->taken);
+	if (n == 0)
+		return false;
+	init_builder(&builder, worker, lane, n);
+	build_batch(&builder);
+	if (lane->batch.nitems > 0)
+	{
+		set_documents(&builder);
+		worker->driver->submit(&lane->batch);
+		lane->busy = true;
+		lane->batch_number = ++worker->batches;
+	}
+	MemoryContextSwitchTo(old);
+	return true;
+}
+
+/* Lets a lane's batches grow again. */
+static void
+speed_up(SyncLane *lane)
+{
+	lane->failures = 0;
+	lane->limit = Min(tenancy_bulk_actions, lane->limit + Max(tenancy_bulk_actions / 10, 1));
+}
+
+/* Writes the dead letter of an item; opens the transaction at the first one. */
+static void
+bury(SinkWorker *worker, SyncLane *lane, int i, bool *in_transaction)
+{
+	SinkItem   *item = &lane->batch.items[i];
+
+	if (!*in_transaction)
+		tenancy_tx_begin("pg_tenancy: writing dead letters");
+	*in_transaction = true;
+	dead_letter_write(worker, lane->entries[i], item->target ? item->target->tenant_id : 0,
+					  item->status, item->reason, item->version);
+}
+
+/* True if the sink holds a version that was never issued. */
+static bool
+version_regressed(SinkWorker *worker, const SinkItem *item)
+{
+	uint64		issued = ((uint64) worker->epoch << 52) | worker->received;
+
+	return item->stored_version > Max(issued, item->version);
+}
+
+/* True if an item ended for good; *dead: with a dead letter. */
+static bool
+is_over(SinkWorker *worker, SyncLane *lane, SinkItem *item, bool *dead)
+{
+	*dead = false;
+	switch (item->outcome)
+	{
+		case SINK_DONE:
+			return true;
+		case SINK_CONFLICT:
+			*dead = version_regressed(worker, item);
+			if (*dead)
+				worker_set_state(&worker->shared->worker, WORKER_VERSION_REGRESSED);
+			return true;
+		case SINK_REFUSED:
+			*dead = true;
+			return true;
+		case SINK_TOO_LARGE:
+			*dead = lane->batch.nitems == 1;
+			return *dead;
+		default:
+			return false;
+	}
+}
+
+/* Counts what an item came to. */
+static void
+count_item(SinkShared *shared, const SinkItem *item, bool over, bool dead)
+{
+	if (!over)
+		pg_atomic_fetch_add_u64(&shared->retries, 1);
+	else if (dead)
+		pg_atomic_fetch_add_u64(&shared->dead, 1);
+	else if (item->outcome == SINK_CONFLICT)
+		pg_atomic_fetch_add_u64(&shared->conflicts, 1);
+	else
+		pg_atomic_fetch_add_u64(item->action == SINK_PUT ? &shared->docs : &shared->deletes, 1);
+}
+
+/* Writes the dead letters of a batch and removes those that its rows had. */
+static void
+settle_dead_letters(SinkWorker *worker, SyncLane *lane)
+{
+	bool		in_transaction = false;
+
+	for (int i = 0; i < lane->batch.nitems; i++)
+	{
+		SinkItem   *item = &lane->batch.items[i];
+		bool		dead;
+
+		if (!is_over(worker, lane, item, &dead))
+			continue;
+		if (dead)
+			bury(worker, lane, i, &in_transaction);
+		else if (dead_letter_known(worker, lane->entries[i]))
+		{
+			if (!in_transaction)
+				tenancy_tx_begin("pg_tenancy: removing dead letters");
+			in_transaction = true;
+			dead_letter_remove(worker, lane->entries[i]);
+		}
+	}
+	if (in_transaction)
+		tenancy_tx_commit();
+}
+
+/* Tells the sink about indices that are missing, once per relation. */
+static void
+report_missing(SinkWorker *worker, SyncLane *lane)
+{
+	const SinkTarget *told = NULL;
+
+	for (int i = 0; i < lane->batch.nitems; i++)
+	{
+		SinkItem   *item = &lane->batch.items[i];
+
+		if (item->outcome != SINK_NO_INDEX || item->target == told)
+			continue;
+		told = item->target;
+		if (worker->driver->target_missing != NULL)
+			worker->driver->target_missing(told);
+		dirty_park(worker->dirty, told->relid,
+				   TimestampTzPlusMilliseconds(GetCurrentTimestamp(), PARK_NO_INDEX_MS));
+	}
+}
+
+/* Shows why a batch, or one of its items, did not get in. */
+static void
+report_error(SinkWorker *worker, const SinkBatch *batch)
+{
+	if (batch->error[0] != '\0')
+	{
+		worker_set_error(&worker->shared->worker, batch->error);
+		return;
+	}
+	for (int i = batch->nitems - 1; i >= 0; i--)
+		if (batch->items[i].outcome != SINK_DONE && batch->items[i].outcome != SINK_CONFLICT)
+		{
+			worker_set_error(&worker->shared->worker, batch->items[i].reason);
+			return;
+		}
+}
+
+/* Takes an answered batch apart. */
+void
+batch_finish(SinkWorker *worker, SyncLane *lane)
+{
+	SinkBatch  *batch = &lane->batch;
+	int			again = 0;
+
+	settle_dead_letters(worker, lane);
+	for (int i = batch->nitems - 1; i >= 0; i--)
+	{
+		bool		dead;
+		bool		over = is_over(worker, lane, &batch->items[i], &dead);
+
+		count_item(worker->shared, &batch->items[i], over, dead);
+		if (over)
+			dirty_done(worker->dirty, lane->entries[i]);
+		else
+			dirty_again(worker->dirty, lane->entries[i], true);
+		again += over ? 0 : 1;
+	}
+	report_error(worker, batch);
+	report_missing(worker, lane);
+	if (again > 0)
+		back_off(lane);
+	else
+		speed_up(lane);
+	lane->busy = false;
+	MemoryContextReset(lane->context);
+}

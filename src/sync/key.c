@@ -1,0 +1,110 @@
+/*
+ * key.c
+ *		Keys of rows: the key columns' values as text, each ended by a zero byte.
+ *
+ * Capture writes keys and the row reader reads them back, so both run with the
+ * settings that key_pin_settings sets: a key's text must not depend on the
+ * server's configuration.
+ */
+#include "postgres.h"
+
+#include "catalog/pg_type.h"
+#include "nodes/pg_list.h"
+#include "utils/builtins.h"
+#include "utils/guc.h"
+#include "utils/relcache.h"
+
+#include "sync/key.h"
+
+/* Appends the value of one key column. */
+void
+key_append_part(StringInfo key, const char *text)
+{
+	appendBinaryStringInfo(key, text, strlen(text) + 1);
+}
+
+/* Finds the parts of a key; returns how many there are, at most `most`. */
+int
+key_parts(const char *key, int key_length, const char **parts, int most)
+{
+	const char *end = key + key_length;
+	int			n = 0;
+
+	while (key < end && n < most)
+	{
+		parts[n++] = key;
+		key += strlen(key) + 1;
+	}
+	return n;
+}
+
+/* A key as text[]. */
+ArrayType *
+key_to_array(const char *key, int key_length)
+{
+	const char *parts[INDEX_MAX_KEYS];
+	Datum		values[INDEX_MAX_KEYS];
+	int			n = key_parts(key, key_length, parts, INDEX_MAX_KEYS);
+
+	for (int i = 0; i < n; i++)
+		values[i] = CStringGetTextDatum(parts[i]);
+	return construct_array(values, n, TEXTOID, -1, false, TYPALIGN_INT);
+}
+
+/* A key from text[]; NULL elements are left out. */
+void
+key_from_array(StringInfo key, ArrayType *array)
+{
+	Datum	   *values;
+	bool	   *nulls;
+	int			n;
+
+	deconstruct_array(array, TEXTOID, -1, false, TYPALIGN_INT, &values, &nulls, &n);
+	for (int i = 0; i < n; i++)
+		if (!nulls[i])
+			key_append_part(key, TextDatumGetCString(values[i]));
+}
+
+/* Names of the primary key's columns, in the current context; NIL: it has none. */
+List *
+key_columns_of(Relation relation)
+{
+	Oid			index = RelationGetPrimaryKeyIndex(relation);
+	Relation	pk;
+	List	   *names = NIL;
+
+	if (!OidIsValid(index))
+		return NIL;
+	pk = RelationIdGetRelation(index);
+	if (!RelationIsValid(pk))
+		return NIL;
+	for (int i = 0; i < pk->rd_index->indnkeyatts; i++)
+	{
+		Form_pg_attribute attribute =
+			TupleDescAttr(RelationGetDescr(relation), pk->rd_index->indkey.values[i] - 1);
+
+		names = lappend(names, pstrdup(NameStr(attribute->attname)));
+	}
+	RelationClose(pk);
+	return names;
+}
+
+/* Fixes every setting that the text of a value depends on, for this process. */
+void
+key_pin_settings(void)
+{
+	static const char *const settings[][2] = {
+		{"search_path", "pg_catalog, pg_temp"},
+		{"datestyle", "ISO, MDY"},
+		{"intervalstyle", "postgres"},
+		{"timezone", "UTC"},
+		{"extra_float_digits", "1"},
+		{"bytea_output", "hex"},
+		{"xmlbinary", "base64"},
+		{"lc_monetary", "C"},
+		{"client_min_messages", "warning"},
+	};
+
+	for (int i = 0; i < lengthof(settings); i++)
+		SetConfigOption(settings[i][0], settings[i][1], PGC_SUSET, PGC_S_OVERRIDE);
+}

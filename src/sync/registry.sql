@@ -1,0 +1,92 @@
+-- What is synced, and what the sync workers must not forget.
+
+CREATE TABLE tenancy.instance (
+    singleton boolean PRIMARY KEY DEFAULT true CHECK (singleton),
+    id text NOT NULL DEFAULT pg_catalog.substr(pg_catalog.replace(pg_catalog.gen_random_uuid()::text, '-', ''), 1, 8),
+    epoch integer NOT NULL DEFAULT 1 CHECK (epoch BETWEEN 1 AND 2047),
+    system_identifier bigint,
+    timeline integer
+);
+COMMENT ON TABLE tenancy.instance IS 'At most one row, made at first need: identity of this database towards its sinks';
+COMMENT ON COLUMN tenancy.instance.id IS 'Random; part of every index name, so that two databases never share an index';
+COMMENT ON COLUMN tenancy.instance.epoch IS 'Upper bits of every document version; rises when the WAL is not the one it was';
+
+CREATE TABLE tenancy.sync_table (
+    blueprint text NOT NULL REFERENCES tenancy.blueprint ON DELETE CASCADE,
+    table_name name NOT NULL,
+    index_type text,
+    key_columns text[],
+    mapping jsonb,
+    cache_keys text[] NOT NULL DEFAULT '{}',
+    cache_tags text[] NOT NULL DEFAULT '{}',
+    PRIMARY KEY (blueprint, table_name),
+    UNIQUE (blueprint, index_type)
+) WITH (user_catalog_table = true);
+COMMENT ON TABLE tenancy.sync_table IS 'Which tables of a blueprint''s tenants are kept in step with the sinks, and how; set by tenant_sync_table()';
+COMMENT ON COLUMN tenancy.sync_table.index_type IS 'First part of the index alias; NULL: not indexed';
+COMMENT ON COLUMN tenancy.sync_table.key_columns IS 'Columns that identify a row; NULL: the primary key';
+COMMENT ON COLUMN tenancy.sync_table.mapping IS 'Body of the create-index request: settings and mappings';
+COMMENT ON COLUMN tenancy.sync_table.cache_keys IS 'Templates of Redis keys unlinked when a row changes, {column} being a key column';
+COMMENT ON COLUMN tenancy.sync_table.cache_tags IS 'Templates of cache tags invalidated when a row changes';
+
+CREATE TABLE tenancy.search_index (
+    index_name text PRIMARY KEY,
+    tenant_id bigint NOT NULL,
+    index_type text NOT NULL,
+    alias text NOT NULL,
+    state text NOT NULL DEFAULT 'pending'
+        CHECK (state IN ('pending', 'ready', 'missing', 'dropping')),
+    body jsonb NOT NULL DEFAULT '{}',
+    attempts integer NOT NULL DEFAULT 0,
+    last_error text,
+    updated_at timestamptz NOT NULL DEFAULT pg_catalog.now()
+);
+COMMENT ON TABLE tenancy.search_index IS 'Every index the search sink makes, keeps or removes; a row goes when the index is gone';
+COMMENT ON COLUMN tenancy.search_index.state IS 'pending: to be made; ready; missing: was there and is gone, to be made and filled again; dropping: to be removed';
+COMMENT ON COLUMN tenancy.search_index.body IS 'Body of the create-index request';
+CREATE INDEX search_index_work ON tenancy.search_index (state) WHERE state <> 'ready';
+CREATE INDEX search_index_tenant ON tenancy.search_index (tenant_id);
+
+CREATE TABLE tenancy.sink (
+    name text PRIMARY KEY CHECK (name IN ('search', 'cache')),
+    enabled boolean NOT NULL DEFAULT false,
+    identity text
+);
+COMMENT ON TABLE tenancy.sink IS 'What each sink was when its worker last looked; a change of it starts a resync';
+COMMENT ON COLUMN tenancy.sink.identity IS 'cluster_uuid of the search server';
+INSERT INTO tenancy.sink (name) VALUES ('search'), ('cache');
+
+CREATE TABLE tenancy.resync (
+    sink text NOT NULL REFERENCES tenancy.sink,
+    tenant_id bigint NOT NULL,
+    table_name name NOT NULL,
+    phase text NOT NULL DEFAULT 'rows' CHECK (phase IN ('rows', 'ghosts')),
+    last_key text[],
+    rows_done bigint NOT NULL DEFAULT 0,
+    last_error text,
+    requested_at timestamptz NOT NULL DEFAULT pg_catalog.now(),
+    PRIMARY KEY (sink, tenant_id, table_name)
+);
+COMMENT ON TABLE tenancy.resync IS 'Tables whose every row a sink still has to mark dirty; a row goes when its table is done';
+COMMENT ON COLUMN tenancy.resync.phase IS 'rows: every row is being marked; ghosts: then every document, so that those without a row go';
+COMMENT ON COLUMN tenancy.resync.last_key IS 'Rows up to this position (OID of the leaf table, key columns) are done; NULL: none';
+
+CREATE TABLE tenancy.dead_letter (
+    id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    sink text NOT NULL,
+    tenant_id bigint NOT NULL,
+    relation regclass NOT NULL,
+    key text[] NOT NULL,
+    status integer NOT NULL,
+    reason text NOT NULL,
+    version bigint NOT NULL,
+    attempts integer NOT NULL DEFAULT 1,
+    created_at timestamptz NOT NULL DEFAULT pg_catalog.now(),
+    UNIQUE (sink, relation, key)
+);
+COMMENT ON TABLE tenancy.dead_letter IS 'Rows that a sink refused; the rest went on without them';
+COMMENT ON COLUMN tenancy.dead_letter.status IS 'HTTP status of the refusal';
+COMMENT ON COLUMN tenancy.dead_letter.reason IS 'What the server said';
+
+SELECT pg_catalog.pg_extension_config_dump('tenancy.instance', '');
+SELECT pg_catalog.pg_extension_config_dump('tenancy.sync_table', 'WHERE blueprint <> ''case_studies''');

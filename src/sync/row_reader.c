@@ -1,0 +1,415 @@
+/*
+ * row_reader.c
+ *		Rows as they are now, found by key through a unique index.
+ *
+ * It goes below the executor: row security does not hide rows from the sync, and
+ * no rule, policy or trigger of a user runs.  What can run is a type's input and
+ * output function and a domain's check; for these the process is the table's owner
+ * in a security-restricted operation.
+ *
+ * A partitioned table is read leaf by leaf.
+ */
+#include "postgres.h"
+
+#include "access/nbtree.h"
+#include "access/relation.h"
+#include "access/table.h"
+#include "access/tableam.h"
+#include "catalog/pg_inherits.h"
+#include "catalog/pg_type.h"
+#include "executor/tuptable.h"
+#include "miscadmin.h"
+#include "storage/lmgr.h"
+#include "utils/builtins.h"
+#include "utils/lsyscache.h"
+#include "utils/memutils.h"
+#include "utils/rel.h"
+#include "utils/snapmgr.h"
+
+#include "common/compat.h"
+#include "sync/document.h"
+#include "sync/key.h"
+#include "sync/row_reader.h"
+
+/* One column of the key in one leaf. */
+typedef struct KeyColumn
+{
+	AttrNumber	heap_attribute;
+	AttrNumber	index_attribute;
+	Oid			collation;
+	FmgrInfo	equal;
+	FmgrInfo	compare;
+	FmgrInfo	input;
+	Oid			input_parameter;
+	int32		typmod;
+	FmgrInfo	output;
+} KeyColumn;
+
+/* One table that has storage. */
+typedef struct Leaf
+{
+	Relation	heap;
+	Relation	index;
+	TupleTableSlot *slot;
+	IndexScanDesc scan;
+	DocumentWriter *writer;
+	KeyColumn	columns[INDEX_MAX_KEYS];
+} Leaf;
+
+struct RowReader
+{
+	const SinkTarget *target;
+	MemoryContext context;
+	MemoryContext row_context;	/* reset for every row */
+	Oid			save_userid;
+	int			save_sec_context;
+	int			nleaves;
+	Leaf	   *leaves;
+};
+
+/* True if a unique index's columns are just the key's. */
+static bool
+index_matches(Relation index, const AttrNumber *attributes, int n)
+{
+	if (!index->rd_index->indisunique || !index->rd_index->indisvalid ||
+		index->rd_index->indnkeyatts != n || index->rd_rel->relam != BTREE_AM_OID ||
+		RelationGetIndexExpressions(index) != NIL || RelationGetIndexPredicate(index) != NIL)
+		return false;
+	for (int i = 0; i < n; i++)
+	{
+		bool		found = false;
+
+		for (int j = 0; j < n; j++)
+			found |= index->rd_index->indkey.values[j] == attributes[i];
+		if (!found)
+			return false;
+	}
+	return true;
+}
+
+/* Opens the index of a leaf that serves the key columns, or returns NULL. */
+static Relation
+open_key_index(Relation heap, const AttrNumber *attributes, int n)
+{
+	List	   *indexes = RelationGetIndexList(heap);
+	ListCell   *cell;
+
+	foreach (cell, indexes)
+	{
+		Relation	index = index_open(lfirst_oid(cell), AccessShareLock);
+
+		if (index_matches(index, attributes, n))
+			return index;
+		index_close(index, AccessShareLock);
+	}
+	return NULL;
+}
+
+/* Prepares one column of the key. */
+static void
+init_key_column(KeyColumn *column, Relation heap, Relation index, AttrNumber attribute)
+{
+	Form_pg_attribute form = TupleDescAttr(RelationGetDescr(heap), attribute - 1);
+	int			i = 0;
+	Oid			family;
+	Oid			type;
+	Oid			function;
+	bool		varlena;
+
+	while (index->rd_index->indkey.values[i] != attribute)
+		i++;
+	family = index->rd_opfamily[i];
+	type = index->rd_opcintype[i];
+	column->heap_attribute = attribute;
+	column->index_attribute = i + 1;
+	column->collation = index->rd_indcollation[i];
+	function = get_opfamily_member(family, type, type, BTEqualStrategyNumber);
+	fmgr_info(get_opcode(function), &column->equal);
+	fmgr_info(get_opfamily_proc(family, type, type, BTORDER_PROC), &column->compare);
+	getTypeInputInfo(form->atttypid, &function, &column->input_parameter);
+	fmgr_info(function, &column->input);
+	column->typmod = form->atttypmod;
+	getTypeOutputInfo(form->atttypid, &function, &varlena);
+	fmgr_info(function, &column->output);
+}
+
+/* Opens one leaf that is locked already; false if it has no usable index. */
+static bool
+init_leaf(Leaf *leaf, Relation heap, const SinkTarget *target)
+{
+	AttrNumber	attributes[INDEX_MAX_KEYS];
+
+	leaf->heap = heap;
+	leaf->slot = table_slot_create(heap, NULL);
+	for (int i = 0; i < target->nkeys; i++)
+	{
+		attributes[i] = get_attnum(RelationGetRelid(heap), target->key_columns[i]);
+		if (attributes[i] <= 0)
+			return false;
+	}
+	leaf->index = open_key_index(heap, attributes, target->nkeys);
+	if (leaf->index == NULL)
+		return false;
+	for (int i = 0; i < target->nkeys; i++)
+		init_key_column(&leaf->columns[i], heap, leaf->index, attributes[i]);
+	return true;
+}
+
+/* Locks and opens every leaf of the target's relation, in the order of their OIDs. */
+static RowReaderResult
+open_leaves(RowReader *reader, Oid relid)
+{
+	List	   *oids = list_make1_oid(relid);
+	ListCell   *cell;
+
+	if (get_rel_relkind(relid) == RELKIND_PARTITIONED_TABLE)
+		oids = find_all_inheritors(relid, NoLock, NULL);
+	reader->leaves = palloc0(list_length(oids) * sizeof(Leaf));
+	list_sort(oids, list_oid_cmp);
+	foreach (cell, oids)
+	{
+		Relation	heap;
+
+		if (!ConditionalLockRelationOid(lfirst_oid(cell), AccessShareLock))
+			return ROWS_LOCKED;
+		heap = try_relation_open(lfirst_oid(cell), NoLock);
+		if (heap == NULL)
+			continue;
+		if (!RELKIND_HAS_TABLE_AM(heap->rd_rel->relkind))
+			relation_close(heap, NoLock);
+		else if (!init_leaf(&reader->leaves[reader->nleaves++], heap, reader->target))
+			return ROWS_NO_KEY;
+	}
+	return reader->nleaves > 0 ? ROWS_READY : ROWS_GONE;
+}
+
+/* Becomes the owner of the target's relation; false if the relation is gone. */
+static bool
+become_owner(RowReader *reader, Oid relid)
+{
+	Relation	relation = try_relation_open(relid, NoLock);
+
+	if (relation == NULL)
+		return false;
+	SetUserIdAndSecContext(relation->rd_rel->relowner,
+						   reader->save_sec_context | SECURITY_RESTRICTED_OPERATION);
+	relation_close(relation, NoLock);
+	return true;
+}
+
+/* Opens a target's rows under the active snapshot; close it whatever the result is. */
+RowReaderResult
+row_reader_open(const SinkTarget *target, RowReader **result)
+{
+	RowReader  *reader = palloc0(sizeof(RowReader));
+
+	*result = reader;
+	reader->target = target;
+	reader->context = CurrentMemoryContext;
+	reader->row_context =
+		AllocSetContextCreate(CurrentMemoryContext, "pg_tenancy row", ALLOCSET_DEFAULT_SIZES);
+	GetUserIdAndSecContext(&reader->save_userid, &reader->save_sec_context);
+	if (!ConditionalLockRelationOid(target->relid, AccessShareLock))
+		return ROWS_LOCKED;
+	if (!become_owner(reader, target->relid))
+		return ROWS_GONE;
+	if (target->nkeys == 0)
+		return ROWS_NO_KEY;
+	return open_leaves(reader, target->relid);
+}
+
+/* Value of one key column from its text. */
+static Datum
+key_value(KeyColumn *column, const char *text)
+{
+	return InputFunctionCall(&column->input, (char *) text, column->input_parameter,
+							 column->typmod);
+}
+
+/* Looks a key up in one leaf; the row is in its slot. */
+static bool
+find_in_leaf(RowReader *reader, Leaf *leaf, const char **parts)
+{
+	ScanKeyData keys[INDEX_MAX_KEYS];
+	int			n = reader->target->nkeys;
+	MemoryContext old;
+	bool		found;
+
+	for (int i = 0; i < n; i++)
+	{
+		KeyColumn  *column = &leaf->columns[i];
+
+		ScanKeyEntryInitializeWithInfo(&keys[column->index_attribute - 1], 0,
+									   column->index_attribute, BTEqualStrategyNumber, InvalidOid,
+									   column->collation, &column->equal,
+									   key_value(column, parts[i]));
+	}
+	/* what the scan allocates on its way must live as long as the scan */
+	old = MemoryContextSwitchTo(reader->context);
+	if (leaf->scan == NULL)
+		leaf->scan = compat_index_beginscan(leaf->heap, leaf->index, GetActiveSnapshot(), n);
+	index_rescan(leaf->scan, keys, n, NULL, 0);
+	found = index_getnext_slot(leaf->scan, ForwardScanDirection, leaf->slot);
+	MemoryContextSwitchTo(old);
+	return found;
+}
+
+/* Appends a leaf's current row. */
+static void
+append_row(RowReader *reader, Leaf *leaf, StringInfo doc)
+{
+	if (leaf->writer == NULL)
+	{
+		MemoryContext old = MemoryContextSwitchTo(reader->context);
+
+		leaf->writer = document_writer_make(RelationGetDescr(leaf->heap));
+		MemoryContextSwitchTo(old);
+	}
+	document_append(leaf->writer, leaf->slot, doc);
+}
+
+/* Appends the document of a key's row; false if there is no such row. */
+bool
+row_reader_fetch(RowReader *reader, const char *key, int key_length, StringInfo doc)
+{
+	const char *parts[INDEX_MAX_KEYS];
+	bool		found = false;
+	MemoryContext old;
+
+	if (key_parts(key, key_length, parts, INDEX_MAX_KEYS) != reader->target->nkeys)
+		return false;
+	old = MemoryContextSwitchTo(reader->row_context);
+	for (int i = 0; i < reader->nleaves && !found; i++)
+	{
+		found = find_in_leaf(reader, &reader->leaves[i], parts);
+		if (found)
+			append_row(reader, &reader->leaves[i], doc);
+	}
+	MemoryContextSwitchTo(old);
+	MemoryContextReset(reader->row_context);
+	return found;
+}
+
+/* Makes the scan key "row > (parts)" in the order of the index's columns. */
+static void
+init_after(RowReader *reader, Leaf *leaf, const char **parts, ScanKey header, ScanKey members)
+{
+	int			n = reader->target->nkeys;
+
+	for (int i = 0; i < n; i++)
+	{
+		KeyColumn  *column = &leaf->columns[i];
+		int			at = column->index_attribute - 1;
+
+		ScanKeyEntryInitializeWithInfo(&members[at],
+									   SK_ROW_MEMBER | (at == n - 1 ? SK_ROW_END : 0),
+									   column->index_attribute, BTGreaterStrategyNumber,
+									   InvalidOid, column->collation, &column->compare,
+									   key_value(column, parts[i]));
+	}
+	MemSet(header, 0, sizeof(ScanKeyData));
+	header->sk_flags = SK_ROW_HEADER;
+	header->sk_attno = 1;
+	header->sk_strategy = BTGreaterStrategyNumber;
+	header->sk_argument = PointerGetDatum(members);
+}
+
+/* Appends the position (leaf) and key of the row in a leaf's slot; false if a part is NULL. */
+static bool
+append_position(RowReader *reader, Leaf *leaf, StringInfo keys)
+{
+	int			start = keys->len;
+	char		oid[16];
+
+	snprintf(oid, sizeof(oid), "%u", RelationGetRelid(leaf->heap));
+	key_append_part(keys, oid);
+	for (int i = 0; i < reader->target->nkeys; i++)
+	{
+		KeyColumn  *column = &leaf->columns[i];
+		bool		isnull;
+		Datum		value = slot_getattr(leaf->slot, column->heap_attribute, &isnull);
+
+		if (isnull)
+		{
+			keys->len = start;
+			return false;
+		}
+		key_append_part(keys, OutputFunctionCall(&column->output, value));
+	}
+	return true;
+}
+
+/* Scans one leaf from a key on (parts NULL: from its start); returns how many keys it gave. */
+static int
+scan_leaf(RowReader *reader, Leaf *leaf, const char **parts, int most, StringInfo keys)
+{
+	ScanKeyData header;
+	ScanKeyData members[INDEX_MAX_KEYS];
+	int			nkeys = parts == NULL ? 0 : 1;
+	IndexScanDesc scan =
+		compat_index_beginscan(leaf->heap, leaf->index, GetActiveSnapshot(), nkeys);
+	int			given = 0;
+
+	if (parts != NULL)
+		init_after(reader, leaf, parts, &header, members);
+	index_rescan(scan, nkeys == 0 ? NULL : &header, nkeys, NULL, 0);
+	while (given < most && index_getnext_slot(scan, ForwardScanDirection, leaf->slot))
+	{
+		MemoryContext old = MemoryContextSwitchTo(reader->row_context);
+
+		CHECK_FOR_INTERRUPTS();
+		given += append_position(reader, leaf, keys) ? 1 : 0;
+		MemoryContextSwitchTo(old);
+		MemoryContextReset(reader->row_context);
+	}
+	index_endscan(scan);
+	return given;
+}
+
+/*
+ * Appends up to `most` positions that follow `after` (empty: from the start).  A
+ * position is a key with the leaf's OID as a part before it.
+ */
+int
+row_reader_scan_keys(RowReader *reader, const char *after, int after_length, int most,
+					 StringInfo keys)
+{
+	const char *parts[INDEX_MAX_KEYS + 1];
+	int			n = key_parts(after, after_length, parts, INDEX_MAX_KEYS + 1);
+	Oid			from = n > 0 ? (Oid) strtoul(parts[0], NULL, 10) : InvalidOid;
+	bool		resume = n == reader->target->nkeys + 1;
+	int			given = 0;
+
+	for (int i = 0; i < reader->nleaves && given < most; i++)
+	{
+		Leaf	   *leaf = &reader->leaves[i];
+		Oid			relid = RelationGetRelid(leaf->heap);
+
+		if (relid < from)
+			continue;
+		given += scan_leaf(reader, leaf, resume && relid == from ? parts + 1 : NULL, most - given,
+						   keys);
+	}
+	return given;
+}
+
+/* Closes what is open; locks stay until the end of the transaction. */
+void
+row_reader_close(RowReader *reader)
+{
+	for (int i = 0; i < reader->nleaves; i++)
+	{
+		Leaf	   *leaf = &reader->leaves[i];
+
+		if (leaf->scan != NULL)
+			index_endscan(leaf->scan);
+		if (leaf->slot != NULL)
+			ExecDropSingleTupleTableSlot(leaf->slot);
+		if (leaf->index != NULL)
+			index_close(leaf->index, NoLock);
+		if (leaf->heap != NULL)
+			relation_close(leaf->heap, NoLock);
+	}
+	SetUserIdAndSecContext(reader->save_userid, reader->save_sec_context);
+	MemoryContextDelete(reader->row_context);
+}

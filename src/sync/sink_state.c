@@ -1,0 +1,115 @@
+/*
+ * sink_state.c
+ *		Notices that a sink was switched on, or is another server than before.
+ *
+ * Keys that pass while a sink has no URL are dropped.  That is only right because
+ * tenancy.sink says "not enabled" before the first one is dropped, and everything
+ * is marked dirty when the sink is enabled again.
+ */
+#include "postgres.h"
+
+#include "catalog/pg_type.h"
+#include "utils/builtins.h"
+
+#include "common/spi.h"
+#include "sync/resync.h"
+#include "sync/sink_worker.h"
+
+/* Epoch of this database's document versions; needs a transaction. */
+int
+sink_state_epoch(void)
+{
+	SpiScope	scope;
+	int			epoch = 1;
+
+	tenancy_spi_begin_as_owner(&scope);
+	tenancy_spi_exec("SELECT epoch::bigint FROM tenancy.instance", 0, NULL, NULL, NULL);
+	if (SPI_processed > 0)
+		epoch = (int) tenancy_spi_int64(0, 1);
+	tenancy_spi_end(&scope);
+	return epoch;
+}
+
+/* Writes that the sink is off. */
+static void
+note_disabled(SinkWorker *worker)
+{
+	Oid			types[1] = {TEXTOID};
+	Datum		values[1];
+	SpiScope	scope;
+
+	tenancy_tx_begin("pg_tenancy: switching a sink off");
+	values[0] = CStringGetTextDatum(worker->driver->name);
+	tenancy_spi_begin_as_owner(&scope);
+	tenancy_spi_exec("UPDATE tenancy.sink SET enabled = false WHERE name = $1 AND enabled", 1,
+					 types, values, NULL);
+	tenancy_spi_end(&scope);
+	tenancy_tx_commit();
+}
+
+/* What tenancy.sink says; returns whether the sink was on, *same: it was this very server. */
+static bool
+read_state(SinkWorker *worker, const char *identity, bool *same)
+{
+	Oid			types[2] = {TEXTOID, TEXTOID};
+	Datum		values[2];
+	char		nulls[2] = {' ', identity ? ' ' : 'n'};
+	bool		isnull;
+	bool		was_enabled;
+
+	values[0] = CStringGetTextDatum(worker->driver->name);
+	values[1] = identity ? CStringGetTextDatum(identity) : (Datum) 0;
+	tenancy_spi_exec("SELECT enabled, identity IS NOT DISTINCT FROM $2 OR identity IS NULL"
+					 "  FROM tenancy.sink WHERE name = $1 FOR UPDATE",
+					 2, types, values, nulls);
+	was_enabled = SPI_processed > 0 && DatumGetBool(tenancy_spi_datum(0, 1, &isnull));
+	*same = SPI_processed == 0 || DatumGetBool(tenancy_spi_datum(0, 2, &isnull));
+	tenancy_spi_exec("UPDATE tenancy.sink SET enabled = true, identity = $2 WHERE name = $1"
+					 " AND (NOT enabled OR identity IS DISTINCT FROM $2)",
+					 2, types, values, nulls);
+	return was_enabled;
+}
+
+/* Writes that the sink is on, and asks for a resync if it was off or another one. */
+static void
+note_enabled(SinkWorker *worker, const char *identity)
+{
+	SpiScope	scope;
+	bool		same;
+	bool		was_enabled;
+
+	tenancy_tx_begin("pg_tenancy: switching a sink on");
+	tenancy_spi_begin_as_owner(&scope);
+	was_enabled = read_state(worker, identity, &same);
+	if (!same && worker->kind == SINK_SEARCH)
+		tenancy_spi_exec("UPDATE tenancy.search_index SET state = 'missing', attempts = 0"
+						 " WHERE state = 'ready'",
+						 0, NULL, NULL, NULL);
+	tenancy_spi_end(&scope);
+	if (!was_enabled || !same)
+		resync_request_all(worker->driver->name);
+	tenancy_tx_commit();
+	if (worker->driver->config_changed != NULL)
+		worker->driver->config_changed();
+	resync_wake();
+}
+
+/* Called before keys are taken from the ring, and whenever the sink's health changes. */
+void
+sink_state_check(SinkWorker *worker)
+{
+	const char *error = NULL;
+
+	if (!worker->driver->configured())
+	{
+		if (worker->enabled || !worker->streaming)
+			note_disabled(worker);
+		worker->enabled = false;
+		return;
+	}
+	if (!worker->enabled && worker->driver->health(&error) == SINK_READY)
+	{
+		note_enabled(worker, worker->driver->identity());
+		worker->enabled = true;
+	}
+}

@@ -1,0 +1,352 @@
+/*
+ * sink_worker.c
+ *		One sink's worker process: makes the sink agree with the tables.
+ *
+ * The loop never blocks: it drains the ring into the dirty set, sends what the
+ * lanes have room for, and waits on its latch and the sink's sockets.
+ */
+#include "postgres.h"
+
+#include "miscadmin.h"
+#include "postmaster/interrupt.h"
+#include "storage/ipc.h"
+#include "utils/inval.h"
+#include "utils/memutils.h"
+#include "utils/timestamp.h"
+
+#include "common/compat.h"
+#include "common/guc.h"
+#include "common/spi.h"
+#include "sync/key.h"
+#include "sync/resync.h"
+#include "sync/sink_worker.h"
+#include "sync/target.h"
+
+#define DRAIN_RECORDS 10000
+#define IDLE_MS 1000
+
+static bool shapes_changed = false;
+
+/* A relation changed its shape: what targets remember may be wrong. */
+static void
+on_relcache_invalidation(Datum arg, Oid relid)
+{
+	shapes_changed = true;
+}
+
+/* Everything remembered from the registry is asked for anew. */
+static void
+forget_config(SinkWorker *worker)
+{
+	target_flush();
+	dirty_unpark_all(worker->dirty);
+	if (worker->driver->config_changed != NULL)
+		worker->driver->config_changed();
+	resync_wake();
+}
+
+/* The capture worker begins a stream: the one we wait for, or a later one. */
+static void
+on_start(SinkWorker *worker, uint64 stream)
+{
+	if (stream < worker->stream)
+		return;
+	tenancy_tx_begin("pg_tenancy: starting a stream");
+	worker->epoch = sink_state_epoch();
+	tenancy_tx_commit();
+	sink_state_check(worker);
+	worker->streaming = true;
+	forget_config(worker);
+}
+
+/* Marks what a record names. */
+static void
+mark_record(SinkWorker *worker, const RingRecord *record, DirtyKind kind)
+{
+	DirtyKey	key = {.kind = kind,
+					   .relid = record->relid,
+					   .key = worker->key,
+					   .key_length = record->key_length,
+					   .lsn = record->lsn,
+					   .commit_time = record->commit_time};
+
+	if (worker->driver->configured())
+		dirty_mark(worker->dirty, &key);
+}
+
+/* Acts on one record of the stream. */
+static void
+on_record(SinkWorker *worker, const RingRecord *record)
+{
+	switch ((RingKind) record->kind)
+	{
+		case RING_START:
+			on_start(worker, record->lsn);
+			break;
+		case RING_KEY:
+			mark_record(worker, record, DIRTY_ROW);
+			break;
+		case RING_TRUNCATE:
+			mark_record(worker, record, DIRTY_TABLE);
+			break;
+		case RING_FORGET:
+			if (worker->kind == SINK_CACHE)
+				mark_record(worker, record, DIRTY_TENANT);
+			break;
+		case RING_CONFIG:
+			forget_config(worker);
+			break;
+		case RING_LSN:
+			break;
+	}
+	if (record->kind != RING_START)
+		worker->received = Max(worker->received, record->lsn);
+}
+
+/* Empties the ring into the dirty set while that has room; true if there may be more. */
+static bool
+drain(SinkWorker *worker)
+{
+	RingRecord	record;
+	int			n = 0;
+
+	while (n < DRAIN_RECORDS &&
+		   dirty_memory(worker->dirty) < (Size) tenancy_dirty_mem * 1024 &&
+		   ring_get(worker->shared->ring, &record, &worker->key, &worker->key_room))
+	{
+		n++;
+		if (worker->streaming || record.kind == RING_START)
+			on_record(worker, &record);
+	}
+	if (n > 0)
+		worker_wake(&worker->database->capture);
+	return n == DRAIN_RECORDS;
+}
+
+/* Says how far the sink agrees, and wakes who waits for that. */
+static void
+publish(SinkWorker *worker)
+{
+	uint64		acked = worker->received;
+	uint64		oldest = 0;
+	TimestampTz commit_time = 0;
+
+	if (!worker->streaming)
+		return;
+	if (dirty_oldest(worker->dirty, &oldest, &commit_time))
+		acked = Min(acked, oldest);
+	pg_atomic_write_u64(&worker->shared->resyncing,
+						worker->driver->configured() && resync_pending());
+	pg_atomic_write_u64(&worker->shared->received, worker->received);
+	pg_atomic_write_u64(&worker->shared->oldest, (uint64) commit_time);
+	pg_atomic_write_u64(&worker->shared->dirty, dirty_count(worker->dirty));
+	if (acked <= pg_atomic_read_u64(&worker->shared->acked))
+		return;
+	pg_atomic_write_u64(&worker->shared->acked, acked);
+	ConditionVariableBroadcast(&worker->shared->acked_cv);
+	worker_wake(&worker->database->capture);
+}
+
+/* Shows in the status view what the sink's connection is like. */
+static void
+show_health(SinkWorker *worker)
+{
+	const char *error = NULL;
+	SinkHealth	health;
+	WorkerState state = WORKER_RUNNING;
+	WorkerState before = pg_atomic_read_u32(&worker->shared->worker.state);
+
+	if (!worker->driver->configured())
+	{
+		worker_set_state(&worker->shared->worker, WORKER_DISABLED);
+		return;
+	}
+	health = worker->driver->health(&error);
+	if (health == SINK_UNREACHABLE)
+		state = WORKER_UNREACHABLE;
+	else if (health == SINK_UNAUTHORIZED)
+		state = WORKER_UNAUTHORIZED;
+	else if (health == SINK_CONNECTING || !worker->streaming)
+		state = WORKER_STARTING;
+	else if (before == WORKER_VERSION_REGRESSED)
+		state = before;
+	if (state != before && error != NULL && health != SINK_READY)
+		worker_set_error(&worker->shared->worker, error);
+	worker_set_state(&worker->shared->worker, state);
+}
+
+/* The sink has no URL: forgets what waits for it, so that the WAL is let go. */
+static void
+drop_keys(SinkWorker *worker)
+{
+	DirtyEntry *entry;
+
+	dirty_unpark_all(worker->dirty);
+	for (int i = 0; i < worker->nlanes; i++)
+		while (dirty_take(worker->dirty, i, 1, &entry) > 0)
+			dirty_done(worker->dirty, entry);
+}
+
+/* Ends batches that were answered and starts new ones; true if anything moved. */
+static bool
+run_lanes(SinkWorker *worker)
+{
+	const char *error = NULL;
+	bool		ready = worker->enabled && worker->driver->health(&error) == SINK_READY;
+	bool		moved = false;
+	int			busy = 0;
+
+	for (int i = 0; i < worker->nlanes; i++)
+	{
+		SyncLane   *lane = &worker->lanes[i];
+
+		if (lane->busy && worker->driver->finished(&lane->batch))
+		{
+			batch_finish(worker, lane);
+			moved = true;
+		}
+		if (!lane->busy && ready && dirty_has_work(worker->dirty, i) &&
+			(lane->not_before == 0 || lane->not_before <= GetCurrentTimestamp()))
+		{
+			lane->not_before = 0;
+			moved |= batch_start(worker, lane);
+		}
+		busy += lane->busy ? 1 : 0;
+	}
+	if (busy == 0)
+		target_sweep();
+	if (!worker->driver->configured() && dirty_count(worker->dirty) > 0)
+		drop_keys(worker);
+	return moved;
+}
+
+/* The sooner of two times, 0 being never. */
+static inline TimestampTz
+sooner(TimestampTz a, TimestampTz b)
+{
+	return a == 0 ? b : b == 0 ? a : Min(a, b);
+}
+
+/* Milliseconds until something has to be looked at without an event. */
+static long
+wait_time(SinkWorker *worker)
+{
+	TimestampTz next = dirty_next_unpark(worker->dirty);
+	long		wait = IDLE_MS;
+	long		driver_wait = worker->driver->timeout();
+
+	for (int i = 0; i < worker->nlanes; i++)
+		next = sooner(next, worker->lanes[i].not_before);
+	if (next != 0)
+		wait = Min(wait, TimestampDifferenceMilliseconds(GetCurrentTimestamp(), next) + 1);
+	if (driver_wait >= 0)
+		wait = Min(wait, driver_wait);
+	return wait;
+}
+
+/* Waits for the latch, the sink's sockets or the time. */
+static void
+wait_for_work(SinkWorker *worker)
+{
+	static uint32 wait_event = 0;
+	pgsocket	fd = worker->driver->event_fd();
+	int			events = WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH;
+
+	if (wait_event == 0)
+		wait_event = compat_wait_event("TenancySinkMain");
+	if (fd != PGINVALID_SOCKET)
+		events |= WL_SOCKET_READABLE;
+	(void) WaitLatchOrSocket(MyLatch, events, fd, wait_time(worker), wait_event);
+	ResetLatch(MyLatch);
+}
+
+/* Settings may have changed: the driver connects anew if its own did. */
+static void
+reload(SinkWorker *worker)
+{
+	ConfigReloadPending = false;
+	ProcessConfigFile(PGC_SIGHUP);
+	worker->driver->open();
+	if (worker->driver->configured())
+		worker->enabled = false; /* until it is known whether it is the same server */
+	sink_state_check(worker);
+}
+
+/* Things to do at every turn besides the lanes; true if anything moved. */
+static bool
+chores(SinkWorker *worker)
+{
+	bool		moved = false;
+
+	if (ConfigReloadPending)
+		reload(worker);
+	if (shapes_changed)
+	{
+		shapes_changed = false;
+		target_flush();
+	}
+	worker->driver->poll();
+	if (worker->streaming)
+		sink_state_check(worker);
+	if (worker->enabled)
+		moved |= worker->driver->housekeep();
+	moved |= resync_pump(worker);
+	show_health(worker);
+	return moved;
+}
+
+/* Asks the capture worker for a stream from the last confirmed position. */
+static void
+request_stream(SinkWorker *worker)
+{
+	ring_discard(worker->shared->ring);
+	worker->stream = pg_atomic_add_fetch_u64(&worker->shared->wanted_stream, 1);
+	worker->received = pg_atomic_read_u64(&worker->shared->acked);
+	worker_wake(&worker->database->capture);
+}
+
+/* Prepares the process. */
+static SinkWorker *
+make_worker(DatabaseShared *database, SinkKind kind)
+{
+	SinkWorker *worker = MemoryContextAllocZero(TopMemoryContext, sizeof(SinkWorker));
+
+	worker->kind = kind;
+	worker->driver = kind == SINK_SEARCH ? &search_sink_driver : &cache_sink_driver;
+	worker->database = database;
+	worker->shared = &database->sinks[kind];
+	worker->key_room = 1024;
+	worker->key = MemoryContextAlloc(TopMemoryContext, worker->key_room);
+	batch_init_lanes(worker, kind == SINK_SEARCH ? tenancy_search_lanes : 1);
+	worker->dirty = dirty_create(worker->nlanes);
+	return worker;
+}
+
+/* Runs until the process is told to end. */
+void
+sink_worker_run(DatabaseShared *database, SinkKind kind)
+{
+	SinkWorker *worker = make_worker(database, kind);
+	MemoryContext loop_context = AllocSetContextCreate(
+		TopMemoryContext, "pg_tenancy sink loop", ALLOCSET_DEFAULT_SIZES);
+
+	key_pin_settings();
+	CacheRegisterRelcacheCallback(on_relcache_invalidation, (Datum) 0);
+	dead_letter_load(worker);
+	worker->driver->open();
+	request_stream(worker);
+	for (;;)
+	{
+		bool		moved;
+
+		CHECK_FOR_INTERRUPTS();
+		MemoryContextSwitchTo(loop_context);
+		MemoryContextReset(loop_context);
+		moved = drain(worker);
+		moved |= chores(worker);
+		moved |= run_lanes(worker);
+		publish(worker);
+		if (!moved)
+			wait_for_work(worker);
+	}
+}

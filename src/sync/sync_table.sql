@@ -1,0 +1,30 @@
+-- What is synced: set per blueprint, for all its tenants.
+
+CREATE FUNCTION @extschema@.tenant_sync_table(
+    blueprint text,
+    table_name text,
+    index_type text DEFAULT NULL,
+    key_columns text[] DEFAULT NULL,
+    mapping jsonb DEFAULT NULL,
+    cache_keys text[] DEFAULT '{}',
+    cache_tags text[] DEFAULT '{}'
+) RETURNS void
+LANGUAGE c VOLATILE PARALLEL UNSAFE
+AS 'MODULE_PATHNAME', 'tenant_sync_table';
+COMMENT ON FUNCTION @extschema@.tenant_sync_table(text, text, text, text[], jsonb, text[], text[]) IS
+    'Keeps a table of every tenant of a blueprint in step with the sinks, existing rows included; replaces an earlier definition. Errors: TN006 unknown blueprint, TN011 the definition cannot work, TN003 index type, 42501 not the blueprint''s owner';
+
+CREATE FUNCTION @extschema@.tenant_unsync_table(blueprint text, table_name text) RETURNS boolean
+LANGUAGE c VOLATILE PARALLEL UNSAFE
+AS 'MODULE_PATHNAME', 'tenant_unsync_table';
+COMMENT ON FUNCTION @extschema@.tenant_unsync_table(text, text) IS
+    'Ends the sync of a table and removes its indices; false if it was not synced. Errors: TN006 unknown blueprint, 42501 not the blueprint''s owner';
+
+REVOKE ALL ON FUNCTION
+    @extschema@.tenant_sync_table(text, text, text, text[], jsonb, text[], text[]),
+    @extschema@.tenant_unsync_table(text, text)
+FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION
+    @extschema@.tenant_sync_table(text, text, text, text[], jsonb, text[], text[]),
+    @extschema@.tenant_unsync_table(text, text)
+TO tenancy_admin;

@@ -1,0 +1,184 @@
+/*
+ * target.c
+ *		Where the rows of a relation go, from the registry, remembered until it changes.
+ *
+ * A target that batches in flight point to must not go away: a flush only
+ * retires the old ones, and a sweep, called when nothing is in flight, frees them.
+ */
+#include "postgres.h"
+
+#include "access/relation.h"
+#include "access/table.h"
+#include "catalog/pg_type.h"
+#include "utils/builtins.h"
+#include "utils/hsearch.h"
+#include "utils/lsyscache.h"
+#include "utils/memutils.h"
+
+#include "common/spi.h"
+#include "sync/key.h"
+#include "sync/target.h"
+
+typedef struct TargetSlot
+{
+	Oid			relid;			/* hash key */
+	SinkTarget *target;			/* NULL: not synced */
+} TargetSlot;
+
+static MemoryContext target_context = NULL;
+static HTAB *targets = NULL;
+static List *retired = NIL;
+
+static const char *const target_query =
+	"SELECT t.id, t.name, i.alias, s.key_columns, s.cache_keys, s.cache_tags"
+	"  FROM tenancy.tenant t"
+	"  JOIN tenancy.sync_table s ON s.blueprint = t.blueprint AND s.table_name = $2"
+	"  LEFT JOIN LATERAL (SELECT alias FROM tenancy.search_index"
+	"                      WHERE tenant_id = t.id AND index_type = s.index_type"
+	"                        AND state <> 'dropping' ORDER BY index_name DESC LIMIT 1) i ON true"
+	" WHERE t.schema_name = $1 AND t.status <> 'dropped'";
+
+/* Makes an empty cache. */
+static void
+make_cache(void)
+{
+	HASHCTL		ctl = {.keysize = sizeof(Oid), .entrysize = sizeof(TargetSlot)};
+
+	target_context =
+		AllocSetContextCreate(TopMemoryContext, "pg_tenancy targets", ALLOCSET_DEFAULT_SIZES);
+	ctl.hcxt = target_context;
+	targets =
+		hash_create("pg_tenancy targets", 256, &ctl, HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
+}
+
+/* A text[] of the last query's first row as C strings in the cache. */
+static char **
+text_array(int column, int *count)
+{
+	bool		isnull;
+	Datum		value = tenancy_spi_datum(0, column, &isnull);
+	Datum	   *elements;
+	char	  **strings;
+
+	*count = 0;
+	if (isnull)
+		return NULL;
+	deconstruct_array(DatumGetArrayTypeP(value), TEXTOID, -1, false, TYPALIGN_INT, &elements, NULL,
+					  count);
+	strings = MemoryContextAlloc(target_context, (*count + 1) * sizeof(char *));
+	for (int i = 0; i < *count; i++)
+		strings[i] =
+			MemoryContextStrdup(target_context, TextDatumGetCString(elements[i]));
+	return strings;
+}
+
+/* Key columns are the primary key's where the registry names none. */
+static void
+default_key_columns(SinkTarget *target)
+{
+	Relation	relation = try_relation_open(target->relid, NoLock);
+	MemoryContext old = MemoryContextSwitchTo(target_context);
+	List	   *names;
+	ListCell   *cell;
+
+	if (relation == NULL)
+		return;
+	names = key_columns_of(relation);
+	target->key_columns = palloc((list_length(names) + 1) * sizeof(char *));
+	foreach (cell, names)
+		target->key_columns[target->nkeys++] = lfirst(cell);
+	MemoryContextSwitchTo(old);
+	relation_close(relation, NoLock);
+}
+
+/* Makes a target of the query's only row. */
+static SinkTarget *
+make_target(Oid relid)
+{
+	SinkTarget *target = MemoryContextAllocZero(target_context, sizeof(SinkTarget));
+	char	   *alias = tenancy_spi_text(0, 3);
+
+	target->relid = relid;
+	target->tenant_id = tenancy_spi_int64(0, 1);
+	target->tenant = MemoryContextStrdup(target_context, tenancy_spi_text(0, 2));
+	target->alias = alias ? MemoryContextStrdup(target_context, alias) : NULL;
+	target->key_columns = text_array(4, &target->nkeys);
+	target->cache_keys = text_array(5, &target->ncache_keys);
+	target->cache_tags = text_array(6, &target->ncache_tags);
+	if (target->nkeys == 0)
+		default_key_columns(target);
+	return target;
+}
+
+/* Asks the registry; NULL if the relation is gone or not synced. */
+static SinkTarget *
+load_target(Oid relid)
+{
+	static SPIPlanPtr plan = NULL;
+	Oid			types[2] = {NAMEOID, NAMEOID};
+	char	   *schema = get_namespace_name(get_rel_namespace(relid));
+	char	   *table = get_rel_name(relid);
+	Datum		values[2];
+	SinkTarget *target = NULL;
+	SpiScope	scope;
+
+	if (schema == NULL || table == NULL)
+		return NULL;
+	values[0] = CStringGetDatum(schema);
+	values[1] = CStringGetDatum(table);
+	values[0] = DirectFunctionCall1(namein, values[0]);
+	values[1] = DirectFunctionCall1(namein, values[1]);
+	tenancy_spi_begin_as_owner(&scope);
+	tenancy_spi_exec_saved(&plan, target_query, 2, types, values, NULL);
+	if (SPI_processed > 0)
+		target = make_target(relid);
+	tenancy_spi_end(&scope);
+	return target;
+}
+
+/* Target of a relation, or NULL; needs a transaction. */
+const SinkTarget *
+target_find(Oid relid)
+{
+	TargetSlot *slot;
+	SinkTarget *target;
+
+	if (targets == NULL)
+		make_cache();
+	slot = hash_search(targets, &relid, HASH_FIND, NULL);
+	if (slot != NULL)
+		return slot->target;
+	target = load_target(relid);
+	slot = hash_search(targets, &relid, HASH_ENTER, NULL);
+	slot->target = target;
+	return target;
+}
+
+/* The registry or a table's shape changed: ask again. */
+void
+target_flush(void)
+{
+	MemoryContext old;
+
+	if (targets == NULL)
+		return;
+	old = MemoryContextSwitchTo(TopMemoryContext);
+	retired = lappend(retired, target_context);
+	MemoryContextSwitchTo(old);
+	target_context = NULL;
+	targets = NULL;
+}
+
+/* Frees retired targets; only when nothing is in flight. */
+void
+target_sweep(void)
+{
+	ListCell   *cell;
+
+	if (retired == NIL)
+		return;
+	foreach (cell, retired)
+		MemoryContextDelete(lfirst(cell));
+	list_free(retired);
+	retired = NIL;
+}
