@@ -1,0 +1,291 @@
+/*
+ * capture.c
+ *		The capture worker: from the WAL to dirty keys.
+ *
+ * It never reads a user's table: while it decodes, VACUUM does not respect its
+ * snapshots.  What it reads of the registry while decoding are user_catalog_tables.
+ */
+#include "postgres.h"
+
+#include "access/xlog.h"
+#include "miscadmin.h"
+#include "postmaster/interrupt.h"
+#include "replication/slot.h"
+#include "utils/memutils.h"
+#include "utils/timestamp.h"
+
+#include "capture/capture.h"
+#include "capture/identity.h"
+#include "capture/slot.h"
+#include "common/compat.h"
+#include "common/guc.h"
+#include "common/spi.h"
+#include "sync/key.h"
+
+#define SAVE_EVERY_MS 1000
+#define CHECK_EVERY_MS 1000
+#define BUSY_MS 1000			/* after WAL was read, look often for so long */
+#define BUSY_WAIT_MS 10
+#define IDLE_WAIT_MS 200
+
+/* Has so much time passed since? */
+static inline bool
+has_passed(TimestampTz since, int ms)
+{
+	return TimestampDifferenceExceeds(since, GetCurrentTimestamp(), ms);
+}
+
+/* Notices sinks that began anew: what they had in memory has to be decoded again. */
+static bool
+restart_wanted(void *arg)
+{
+	Capture    *capture = arg;
+
+	for (int i = 0; i < SINK_COUNT; i++)
+		if (pg_atomic_read_u64(&capture->database->sinks[i].wanted_stream) != capture->streams[i])
+			capture->restart = true;
+	return capture->restart;
+}
+
+/* Waits until a sink has made room in its ring. */
+static void
+wait_for_room(Capture *capture, SinkKind kind)
+{
+	worker_wake(&capture->database->sinks[kind].worker);
+	(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, 100,
+					 PG_WAIT_EXTENSION);
+	ResetLatch(MyLatch);
+	CHECK_FOR_INTERRUPTS();
+}
+
+/* Gives a sink a record; after a restart was asked for, records are dropped. */
+void
+capture_put(Capture *capture, SinkKind kind, RingRecord *record, const char *key)
+{
+	Ring	   *ring = capture->database->sinks[kind].ring;
+
+	if (!ring_fits(ring, record->key_length))
+	{
+		worker_set_error(&capture->database->capture, "a key is larger than tenancy.ring_size");
+		return;
+	}
+	while (!capture->restart && !ring_put(ring, record, key))
+	{
+		wait_for_room(capture, kind);
+		(void) restart_wanted(capture);
+	}
+}
+
+/* Tells a sink that everything up to lsn has been sent; skipped when there is no room. */
+static void
+announce(Capture *capture, SinkKind kind, uint64 lsn)
+{
+	RingRecord	record = {.kind = RING_LSN, .lsn = lsn};
+	SinkShared *sink = &capture->database->sinks[kind];
+
+	if (!ring_put(sink->ring, &record, NULL))
+		capture->announced = 0;
+	worker_wake(&sink->worker);
+}
+
+/* Tells every sink. */
+static void
+announce_all(Capture *capture, uint64 lsn)
+{
+	pg_atomic_write_u64(&capture->database->captured, lsn);
+	if (lsn == capture->announced)
+		return;
+	capture->announced = lsn;
+	capture->moved_at = GetCurrentTimestamp();
+	for (int i = 0; i < SINK_COUNT; i++)
+		announce(capture, i, lsn);
+}
+
+/* Lets go of the WAL that every sink agrees about. */
+static void
+confirm(Capture *capture)
+{
+	uint64		acked = PG_UINT64_MAX;
+
+	for (int i = 0; i < SINK_COUNT; i++)
+		acked = Min(acked, pg_atomic_read_u64(&capture->database->sinks[i].acked));
+	if (acked > capture->confirmed)
+	{
+		slot_confirm(acked);
+		capture->confirmed = acked;
+		pg_atomic_write_u64(&capture->database->confirmed, acked);
+	}
+	if (capture->confirmed != capture->saved && has_passed(capture->saved_at, SAVE_EVERY_MS))
+	{
+		slot_save();
+		capture->saved = capture->confirmed;
+		capture->saved_at = GetCurrentTimestamp();
+	}
+}
+
+/* Sleeps until a commit, an answer of a sink, or for a while. */
+static void
+wait_for_wal(Capture *capture, XLogRecPtr position)
+{
+	static uint32 wait_event = 0;
+	long		wait = has_passed(capture->moved_at, BUSY_MS) ? IDLE_WAIT_MS : BUSY_WAIT_MS;
+
+	if (wait_event == 0)
+		wait_event = compat_wait_event("TenancyCaptureMain");
+	pg_atomic_write_u32(&capture->database->capture_asleep, 1);
+	pg_memory_barrier();
+	if (GetFlushRecPtr(NULL) <= position)
+		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, wait,
+						 wait_event);
+	pg_atomic_write_u32(&capture->database->capture_asleep, 0);
+	ResetLatch(MyLatch);
+	CHECK_FOR_INTERRUPTS();
+}
+
+/* Is the extension (still) in this database? */
+static bool
+extension_exists(Capture *capture)
+{
+	bool		exists;
+
+	capture->checked_at = GetCurrentTimestamp();
+	tenancy_tx_begin("pg_tenancy: looking for the extension");
+	exists = tenancy_extension_exists();
+	tenancy_tx_commit();
+	return exists;
+}
+
+/* Begins a stream for every sink at the slot's confirmed position. */
+static void
+start_streams(Capture *capture)
+{
+	capture->restart = false;
+	capture->announced = 0;
+	for (int i = 0; i < SINK_COUNT; i++)
+	{
+		SinkShared *sink = &capture->database->sinks[i];
+
+		capture->streams[i] = pg_atomic_read_u64(&sink->wanted_stream);
+		capture->skip_to[i] = pg_atomic_read_u64(&sink->acked);
+	}
+}
+
+/* Puts the start of its stream into every ring. */
+static void
+put_starts(Capture *capture)
+{
+	uint64		confirmed = MyReplicationSlot->data.confirmed_flush;
+
+	capture->confirmed = capture->saved = confirmed;
+	for (int i = 0; i < SINK_COUNT; i++)
+	{
+		RingRecord	start = {.kind = RING_START, .lsn = capture->streams[i]};
+		RingRecord	position = {.kind = RING_LSN, .lsn = confirmed};
+
+		capture_put(capture, i, &start, NULL);
+		capture_put(capture, i, &position, NULL);
+		worker_wake(&capture->database->sinks[i].worker);
+	}
+}
+
+/* Reads settings anew when they changed. */
+static void
+reload_if_asked(void)
+{
+	if (!ConfigReloadPending)
+		return;
+	ConfigReloadPending = false;
+	ProcessConfigFile(PGC_SIGHUP);
+}
+
+/* Decodes until a sink wants a new stream; false: the extension is gone. */
+static bool
+stream(Capture *capture, const char *slot)
+{
+	LogicalDecodingContext *context;
+	bool		exists = true;
+
+	start_streams(capture);
+	context = slot_open(slot, capture);
+	put_starts(capture);
+	worker_set_state(&capture->database->capture, WORKER_RUNNING);
+	while (!restart_wanted(capture) && exists)
+	{
+		XLogRecPtr	position = slot_read(context, restart_wanted, capture);
+
+		if (capture->restart)
+			break;
+		announce_all(capture, position);
+		confirm(capture);
+		reload_if_asked();
+		if (has_passed(capture->checked_at, CHECK_EVERY_MS))
+			exists = extension_exists(capture);
+		wait_for_wal(capture, position);
+	}
+	slot_close(context);
+	return exists;
+}
+
+/* wal_level does not allow decoding, and only a restart of the server changes it. */
+static void
+idle_for_ever(Capture *capture)
+{
+	worker_set_state(&capture->database->capture, WORKER_WAL_LEVEL);
+	worker_set_error(&capture->database->capture,
+					 "wal_level is not logical: set wal_level = logical and restart the server");
+	for (;;)
+	{
+		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_EXIT_ON_PM_DEATH, 0, PG_WAIT_EXTENSION);
+		ResetLatch(MyLatch);
+		CHECK_FOR_INTERRUPTS();
+	}
+}
+
+/* Prepares the process. */
+static Capture *
+make_capture(DatabaseShared *database)
+{
+	Capture    *capture = MemoryContextAllocZero(TopMemoryContext, sizeof(Capture));
+	MemoryContext old = MemoryContextSwitchTo(TopMemoryContext);
+
+	capture->database = database;
+	initStringInfo(&capture->key);
+	capture->change_context =
+		AllocSetContextCreate(TopMemoryContext, "pg_tenancy change", ALLOCSET_DEFAULT_SIZES);
+	MemoryContextSwitchTo(old);
+	key_pin_settings();
+	capture_relation_init();
+	return capture;
+}
+
+/* The extension is not there: neither shall the slot be. */
+static void
+leave(Capture *capture, const char *slot)
+{
+	SlotState	state;
+
+	tenancy_tx_begin("pg_tenancy: removing the slot");
+	state = SearchNamedReplicationSlot(slot, true) == NULL ? SLOT_ABSENT : SLOT_USABLE;
+	tenancy_tx_commit();
+	if (state != SLOT_ABSENT)
+		slot_drop(slot);
+	pg_atomic_write_u32(&capture->database->absent, 1);
+}
+
+/* Runs until the extension is gone from the database. */
+void
+capture_run(DatabaseShared *database)
+{
+	Capture    *capture = make_capture(database);
+	char		slot[NAMEDATALEN];
+	bool		exists = extension_exists(capture);
+
+	slot_name(MyDatabaseId, slot);
+	if (exists && wal_level < WAL_LEVEL_LOGICAL)
+		idle_for_ever(capture);
+	if (exists)
+		identity_check(slot);
+	while (exists)
+		exists = stream(capture, slot);
+	leave(capture, slot);
+}

@@ -1,0 +1,10 @@
+/*
+ * identity.h
+ *		Is the WAL the one it was, and is the slot there?
+ */
+#ifndef TENANCY_IDENTITY_H
+#define TENANCY_IDENTITY_H
+
+extern void identity_check(const char *slot);
+
+#endif

@@ -1,0 +1,214 @@
+/*
+ * plugin.c
+ *		The output plugin: turns decoded changes into dirty keys.
+ *
+ * It runs inside the capture worker only and finds it in output_writer_private.
+ */
+#include "postgres.h"
+
+#include "miscadmin.h"
+#include "replication/logical.h"
+#include "replication/output_plugin.h"
+#include "storage/procarray.h"
+#include "utils/memutils.h"
+
+#include "capture/capture.h"
+#include "common/compat.h"
+#include "sync/key.h"
+#include "sync/message.h"
+
+extern PGDLLEXPORT void _PG_output_plugin_init(OutputPluginCallbacks *callbacks);
+
+/* The worker that decodes, NULL when somebody else made a slot with this plugin. */
+static inline Capture *
+capture_of(LogicalDecodingContext *context)
+{
+	return context->output_writer_private;
+}
+
+/* Start-up. */
+static void
+on_startup(LogicalDecodingContext *context, OutputPluginOptions *options, bool is_init)
+{
+	options->output_type = OUTPUT_PLUGIN_BINARY_OUTPUT;
+}
+
+/*
+ * A decoder can see a commit before other sessions can.  Waits until they can: else
+ * a sink would read the row as it was before.
+ */
+static void
+on_begin(LogicalDecodingContext *context, ReorderBufferTXN *txn)
+{
+	while (TransactionIdIsInProgress(txn->xid))
+	{
+		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, 1,
+						 PG_WAIT_EXTENSION);
+		ResetLatch(MyLatch);
+		CHECK_FOR_INTERRUPTS();
+	}
+}
+
+/* Sends a record of a transaction to the sinks in a bit set. */
+static void
+put(Capture *capture, ReorderBufferTXN *txn, uint8 sinks, RingKind kind, Oid relid,
+	const char *key, int key_length)
+{
+	RingRecord	record = {.kind = kind,
+						  .relid = relid,
+						  .key_length = key_length,
+						  .lsn = txn->final_lsn,
+						  .commit_time = compat_commit_time(txn)};
+
+	for (int i = 0; i < SINK_COUNT; i++)
+		if ((sinks & (1 << i)) && txn->final_lsn >= capture->skip_to[i])
+			capture_put(capture, i, &record, key);
+}
+
+/* True if a value is in the TOAST table, which must not be read while decoding. */
+static inline bool
+is_unreadable(Relation relation, AttrNumber attribute, Datum value, bool isnull)
+{
+	return !isnull && TupleDescAttr(RelationGetDescr(relation), attribute - 1)->attlen == -1 &&
+		VARATT_IS_EXTERNAL_ONDISK(DatumGetPointer(value));
+}
+
+/* Value of a key column: from the new row, or from the old where that one's is unchanged TOAST. */
+static bool
+key_column(Relation relation, AttrNumber attribute, HeapTuple tuple, HeapTuple other, Datum *value)
+{
+	bool		isnull;
+
+	*value = heap_getattr(tuple, attribute, RelationGetDescr(relation), &isnull);
+	if (other != NULL && is_unreadable(relation, attribute, *value, isnull))
+		*value = heap_getattr(other, attribute, RelationGetDescr(relation), &isnull);
+	return !isnull && !is_unreadable(relation, attribute, *value, isnull);
+}
+
+/* Makes the key of a row in capture->key; false if it has none. */
+static bool
+make_key(Capture *capture, CaptureRelation *info, Relation relation, HeapTuple tuple,
+		 HeapTuple other)
+{
+	resetStringInfo(&capture->key);
+	for (int i = 0; i < info->nkeys; i++)
+	{
+		Datum		value;
+
+		if (!key_column(relation, info->attributes[i], tuple, other, &value))
+			return false;
+		key_append_part(&capture->key, OutputFunctionCall(&info->outputs[i], value));
+	}
+	return true;
+}
+
+/* Marks one row of a change. */
+static void
+mark(Capture *capture, ReorderBufferTXN *txn, CaptureRelation *info, Relation relation,
+	 HeapTuple tuple, HeapTuple other)
+{
+	if (tuple != NULL && make_key(capture, info, relation, tuple, other))
+		put(capture, txn, info->sinks, RING_KEY, info->root, capture->key.data, capture->key.len);
+}
+
+/* One of our own tables changed: the sinks look at the registry again. */
+static void
+on_registry_change(Capture *capture, ReorderBufferTXN *txn)
+{
+	capture_relation_forget_all();
+	if (!capture->config_changed)
+		put(capture, txn, (1 << SINK_COUNT) - 1, RING_CONFIG, InvalidOid, NULL, 0);
+	capture->config_changed = true;
+}
+
+/* A row changed: its key is dirty, and the key it had before. */
+static void
+on_change(LogicalDecodingContext *context, ReorderBufferTXN *txn, Relation relation,
+		  ReorderBufferChange *change)
+{
+	Capture    *capture = capture_of(context);
+	CaptureRelation *info;
+	HeapTuple	old_row = compat_change_tuple(change->data.tp.oldtuple);
+	HeapTuple	new_row = compat_change_tuple(change->data.tp.newtuple);
+	MemoryContext before;
+
+	if (capture == NULL)
+		return;
+	before = MemoryContextSwitchTo(capture->change_context);
+	info = capture_relation(relation);
+	if (info->registry)
+		on_registry_change(capture, txn);
+	else if (info->sinks != 0)
+	{
+		mark(capture, txn, info, relation, old_row, NULL);
+		mark(capture, txn, info, relation, new_row, old_row);
+	}
+	MemoryContextSwitchTo(before);
+	MemoryContextReset(capture->change_context);
+}
+
+/* Tables were truncated. */
+static void
+on_truncate(LogicalDecodingContext *context, ReorderBufferTXN *txn, int nrelations,
+			Relation relations[], ReorderBufferChange *change)
+{
+	Capture    *capture = capture_of(context);
+
+	if (capture == NULL)
+		return;
+	for (int i = 0; i < nrelations; i++)
+	{
+		CaptureRelation *info = capture_relation(relations[i]);
+
+		if (info->registry)
+			on_registry_change(capture, txn);
+		else if (info->sinks != 0)
+			put(capture, txn, info->sinks, RING_TRUNCATE, info->root, NULL, 0);
+	}
+}
+
+/*
+ * Something that SQL told the sync workers.  Any user can write such a message with
+ * pg_logical_emit_message(), so it is not trusted: at the worst it makes a sink look again.
+ */
+static void
+on_message(LogicalDecodingContext *context, ReorderBufferTXN *txn, XLogRecPtr lsn,
+		   bool transactional, const char *prefix, Size size, const char *message)
+{
+	Capture    *capture = capture_of(context);
+	Oid			relid;
+
+	if (capture == NULL || !transactional || size < 2 || message[size - 1] != '\0' ||
+		strcmp(prefix, TENANCY_MESSAGE_PREFIX) != 0)
+		return;
+	if (*message == TENANCY_MESSAGE_FORGET)
+		put(capture, txn, 1 << SINK_CACHE, RING_FORGET, InvalidOid, message + 1, size - 1);
+	else if (*message == TENANCY_MESSAGE_DIRTY && size > 1 + sizeof(relid))
+	{
+		memcpy(&relid, message + 1, sizeof(relid));
+		put(capture, txn, (1 << SINK_COUNT) - 1, RING_KEY, relid, message + 1 + sizeof(relid),
+			size - 1 - sizeof(relid));
+	}
+}
+
+/* A transaction has been replayed. */
+static void
+on_commit(LogicalDecodingContext *context, ReorderBufferTXN *txn, XLogRecPtr commit_lsn)
+{
+	Capture    *capture = capture_of(context);
+
+	if (capture != NULL)
+		capture->config_changed = false;
+}
+
+/* Entry point of the server's logical decoding. */
+void
+_PG_output_plugin_init(OutputPluginCallbacks *callbacks)
+{
+	callbacks->startup_cb = on_startup;
+	callbacks->begin_cb = on_begin;
+	callbacks->change_cb = on_change;
+	callbacks->truncate_cb = on_truncate;
+	callbacks->message_cb = on_message;
+	callbacks->commit_cb = on_commit;
+}

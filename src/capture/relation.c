@@ -1,0 +1,274 @@
+/*
+ * relation.c
+ *		What capture has to know of a relation: is it synced, and what is its key.
+ *
+ * The registry is read as of the change being decoded, which its tables allow as
+ * they are user_catalog_tables.  So a table that was synced when the row changed is
+ * synced for that change, whatever has happened since.
+ */
+#include "postgres.h"
+
+#include "access/genam.h"
+#include "access/table.h"
+#include "catalog/catalog.h"
+#include "catalog/namespace.h"
+#include "catalog/partition.h"
+#include "catalog/pg_class.h"
+#include "catalog/pg_collation.h"
+#include "catalog/pg_type.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/fmgroids.h"
+#include "utils/hsearch.h"
+#include "utils/inval.h"
+#include "utils/lsyscache.h"
+#include "utils/memutils.h"
+#include "utils/syscache.h"
+
+#include "capture/capture.h"
+#include "common/spi.h"
+#include "sync/key.h"
+
+static HTAB *relations = NULL;
+static MemoryContext relation_context = NULL;
+
+/* A relation changed: look at it again at its next change. */
+static void
+on_relcache_invalidation(Datum arg, Oid relid)
+{
+	HASH_SEQ_STATUS seq;
+	CaptureRelation *info;
+
+	if (OidIsValid(relid))
+	{
+		info = hash_search(relations, &relid, HASH_FIND, NULL);
+		if (info != NULL)
+			info->valid = false;
+		return;
+	}
+	hash_seq_init(&seq, relations);
+	while ((info = hash_seq_search(&seq)) != NULL)
+		info->valid = false;
+}
+
+/* Makes the cache. */
+void
+capture_relation_init(void)
+{
+	HASHCTL		ctl = {.keysize = sizeof(Oid), .entrysize = sizeof(CaptureRelation)};
+
+	relation_context = AllocSetContextCreate(TopMemoryContext, "pg_tenancy capture relations",
+											 ALLOCSET_DEFAULT_SIZES);
+	ctl.hcxt = relation_context;
+	relations = hash_create("pg_tenancy capture relations", 256, &ctl,
+							HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
+	CacheRegisterRelcacheCallback(on_relcache_invalidation, (Datum) 0);
+}
+
+/* The registry changed: look at every relation again. */
+void
+capture_relation_forget_all(void)
+{
+	on_relcache_invalidation((Datum) 0, InvalidOid);
+}
+
+/* A column of a registry row by name. */
+static Datum
+column(Relation table, HeapTuple tuple, const char *name, bool *isnull)
+{
+	AttrNumber	attribute = get_attnum(RelationGetRelid(table), name);
+
+	*isnull = true;
+	if (attribute <= 0)
+		return (Datum) 0;
+	return heap_getattr(tuple, attribute, RelationGetDescr(table), isnull);
+}
+
+/* Opens a registry table and the unique index that serves a look-up. */
+static Relation
+open_registry(const char *table, const char *index, Oid *index_oid)
+{
+	Oid			schema = tenancy_schema_oid(true);
+	Oid			relid = OidIsValid(schema) ? get_relname_relid(table, schema) : InvalidOid;
+
+	*index_oid = OidIsValid(schema) ? get_relname_relid(index, schema) : InvalidOid;
+	return OidIsValid(relid) && OidIsValid(*index_oid) ? table_open(relid, AccessShareLock) : NULL;
+}
+
+/* Blueprint of the tenant that owns a schema, as palloc'd text; NULL: none. */
+static text *
+find_blueprint(Oid namespace)
+{
+	Oid			index;
+	Relation	table = open_registry("tenant", "tenant_schema_name_key", &index);
+	char	   *schema = get_namespace_name(namespace);
+	text	   *blueprint = NULL;
+	NameData	name;
+	ScanKeyData key;
+	SysScanDesc scan;
+	HeapTuple	tuple;
+
+	if (table == NULL)
+		return NULL;
+	namestrcpy(&name, schema ? schema : "");
+	ScanKeyInit(&key, get_attnum(RelationGetRelid(table), "schema_name"), BTEqualStrategyNumber,
+				F_NAMEEQ, NameGetDatum(&name));
+	scan = systable_beginscan(table, index, true, NULL, 1, &key);
+	tuple = systable_getnext(scan);
+	if (HeapTupleIsValid(tuple))
+	{
+		bool		isnull;
+		Datum		value = column(table, tuple, "blueprint", &isnull);
+
+		blueprint = isnull ? NULL : DatumGetTextPCopy(value);
+	}
+	systable_endscan(scan);
+	table_close(table, AccessShareLock);
+	return blueprint;
+}
+
+/* True if an array column of a registry row has an element. */
+static bool
+has_elements(Relation table, HeapTuple tuple, const char *name)
+{
+	bool		isnull;
+	Datum		value = column(table, tuple, name, &isnull);
+
+	return !isnull && ArrayGetNItems(ARR_NDIM(DatumGetArrayTypeP(value)),
+									 ARR_DIMS(DatumGetArrayTypeP(value))) > 0;
+}
+
+/* Names in a text[] column of a registry row. */
+static List *
+names_in(Relation table, HeapTuple tuple, const char *name)
+{
+	bool		isnull;
+	Datum		value = column(table, tuple, name, &isnull);
+	Datum	   *elements;
+	int			n;
+	List	   *names = NIL;
+
+	if (isnull)
+		return NIL;
+	deconstruct_array(DatumGetArrayTypeP(value), TEXTOID, -1, false, TYPALIGN_INT, &elements, NULL,
+					  &n);
+	for (int i = 0; i < n; i++)
+		names = lappend(names, TextDatumGetCString(elements[i]));
+	return names;
+}
+
+/* Sinks and key columns that tenancy.sync_table names for a table; *names NIL: the primary key. */
+static uint8
+find_sync_table(text *blueprint, const char *table_name, List **names)
+{
+	Oid			index;
+	Relation	table = open_registry("sync_table", "sync_table_pkey", &index);
+	NameData	name;
+	ScanKeyData keys[2];
+	SysScanDesc scan;
+	HeapTuple	tuple;
+	uint8		sinks = 0;
+	bool		isnull;
+
+	*names = NIL;
+	if (table == NULL)
+		return 0;
+	namestrcpy(&name, table_name);
+	ScanKeyEntryInitialize(&keys[0], 0, get_attnum(RelationGetRelid(table), "blueprint"),
+						   BTEqualStrategyNumber, InvalidOid, DEFAULT_COLLATION_OID, F_TEXTEQ,
+						   PointerGetDatum(blueprint));
+	ScanKeyInit(&keys[1], get_attnum(RelationGetRelid(table), "table_name"), BTEqualStrategyNumber,
+				F_NAMEEQ, NameGetDatum(&name));
+	scan = systable_beginscan(table, index, true, NULL, 2, keys);
+	tuple = systable_getnext(scan);
+	if (HeapTupleIsValid(tuple))
+	{
+		(void) column(table, tuple, "index_type", &isnull);
+		sinks |= isnull ? 0 : 1 << SINK_SEARCH;
+		if (has_elements(table, tuple, "cache_keys") || has_elements(table, tuple, "cache_tags"))
+			sinks |= 1 << SINK_CACHE;
+		*names = names_in(table, tuple, "key_columns");
+	}
+	systable_endscan(scan);
+	table_close(table, AccessShareLock);
+	return sinks;
+}
+
+/* Finds the key columns in the relation itself; false if one is missing or there are none. */
+static bool
+set_key(CaptureRelation *info, Relation relation, List *names)
+{
+	ListCell   *cell;
+
+	info->nkeys = 0;
+	foreach (cell, names)
+	{
+		AttrNumber	attribute = get_attnum(RelationGetRelid(relation), lfirst(cell));
+		Oid			output;
+		bool		varlena;
+
+		if (attribute <= 0 || info->nkeys == INDEX_MAX_KEYS)
+			return false;
+		getTypeOutputInfo(TupleDescAttr(RelationGetDescr(relation), attribute - 1)->atttypid,
+						  &output, &varlena);
+		fmgr_info_cxt(output, &info->outputs[info->nkeys], relation_context);
+		info->attributes[info->nkeys++] = attribute;
+	}
+	return info->nkeys > 0;
+}
+
+/* Root of a partition, or the relation itself. */
+static Oid
+root_of(Relation relation)
+{
+	Oid			relid = RelationGetRelid(relation);
+	List	   *ancestors;
+
+	if (!relation->rd_rel->relispartition)
+		return relid;
+	ancestors = get_partition_ancestors(relid);
+	return ancestors == NIL ? relid : llast_oid(ancestors);
+}
+
+/* Fills in what is known of a relation now. */
+static void
+load(CaptureRelation *info, Relation relation)
+{
+	Oid			schema = tenancy_schema_oid(true);
+	char	   *table_name;
+	text	   *blueprint;
+	List	   *names;
+
+	info->registry = RelationGetNamespace(relation) == schema;
+	info->sinks = 0;
+	info->root = root_of(relation);
+	if (info->registry || IsCatalogNamespace(RelationGetNamespace(relation)))
+		return;
+	blueprint = find_blueprint(get_rel_namespace(info->root));
+	table_name = get_rel_name(info->root);
+	if (blueprint == NULL || table_name == NULL)
+		return;
+	info->sinks = find_sync_table(blueprint, table_name, &names);
+	if (info->sinks == 0)
+		return;
+	if (names == NIL)
+		names = key_columns_of(relation);
+	if (!set_key(info, relation, names))
+		info->sinks = 0;
+}
+
+/* What capture has to know of a relation, in a decoding callback. */
+CaptureRelation *
+capture_relation(Relation relation)
+{
+	Oid			relid = RelationGetRelid(relation);
+	bool		found;
+	CaptureRelation *info = hash_search(relations, &relid, HASH_ENTER, &found);
+
+	if (found && info->valid)
+		return info;
+	info->valid = false;
+	load(info, relation);
+	info->valid = true;
+	return info;
+}
