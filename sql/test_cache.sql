@@ -1,0 +1,71 @@
+-- tenant_cache_* without Redis: never an error because of that, always one for a wrong argument.
+\set VERBOSITY terse
+SELECT tenant_blueprint_add('cache_test', 1, 'CREATE TABLE t (id bigint PRIMARY KEY)');
+SELECT tenant_create('cache_one', 'cache_test') > 0, tenant_create('cache_two', 'cache_test') > 0;
+
+-- no tenant
+SELECT tenant_cache_get('a');
+SELECT tenant_cache_set('a', '1');
+SELECT tenant_cache_delete('a');
+
+BEGIN;
+SELECT tenant_use('cache_one');
+\set ON_ERROR_ROLLBACK on
+SELECT tenant_cache_get('a'), tenant_cache_set('a', '{"b": [1, null]}', 60, '{x,y}'), tenant_cache_delete('a');
+SELECT tenant_cache_set('a', 'null'), tenant_cache_set('key " $1 %s', '1', tags => NULL), tenant_cache_get('a', 'cache_one');
+-- keys
+SELECT tenant_cache_get(NULL);
+SELECT tenant_cache_get('');
+SELECT tenant_cache_set('#tag:', '1');
+SELECT tenant_cache_delete(E'a\r\nFLUSHALL');
+SELECT tenant_cache_delete(E'a\x7f');
+SELECT tenant_cache_get(repeat('x', 512)), tenant_cache_get(repeat('x', 513));
+
+-- values
+SELECT tenant_cache_set('a', NULL);
+SELECT tenant_cache_set('a', to_jsonb(repeat('x', 16 * 1024 * 1024)));
+SELECT tenant_cache_set('a', to_jsonb(repeat('x', 16 * 1024 * 1024 - 2)));
+-- ttl
+SELECT tenant_cache_set('a', '1', 0);
+SELECT tenant_cache_set('a', '1', -1);
+SELECT tenant_cache_set('a', '1', 2592001);
+SELECT tenant_cache_set('a', '1', NULL);
+SELECT tenant_cache_set('a', '1', 1), tenant_cache_set('a', '1', 2592000);
+-- tags
+SELECT tenant_cache_set('a', '1', tags => '{a,NULL}');
+SELECT tenant_cache_set('a', '1', tags => ARRAY[E'a\n']);
+SELECT tenant_cache_set('a', '1', tags => ARRAY[repeat('x', 513)]);
+SELECT tenant_cache_set('a', '1', tags => array_fill('t'::text, ARRAY[101]));
+SELECT tenant_cache_set('a', '1', tags => array_fill('t'::text, ARRAY[100])), tenant_cache_set('a', '1', tags => '{"", ":", "{}"}');
+-- another tenant
+SELECT tenant_cache_get('a', 'cache_two');
+SELECT tenant_cache_get('a', 'nix');
+SELECT tenant_cache_get('a', 'cache_two:a');
+ROLLBACK;
+
+-- who may name another tenant
+CREATE ROLE regress_tenancy_app IN ROLE tenancy_app;
+CREATE ROLE regress_tenancy_op IN ROLE tenancy_operator;
+CREATE ROLE regress_tenancy_lazy NOINHERIT IN ROLE tenancy_app, tenancy_operator;
+GRANT EXECUTE ON FUNCTION tenant_cache_get TO regress_tenancy_lazy;
+CREATE ROLE regress_tenancy_none;
+BEGIN;
+SELECT tenant_use('cache_one');
+SET LOCAL ROLE regress_tenancy_app;
+SELECT tenant_cache_get('a'), tenant_cache_get('a', 'cache_one'), tenant_cache_set('a', '1'), tenant_cache_delete('a');
+SELECT tenant_cache_get('a', 'cache_two');
+SELECT tenant_cache_get('a', 'nix');
+SET LOCAL ROLE regress_tenancy_op;
+SELECT tenant_cache_get('a', 'cache_two');
+SELECT tenant_cache_get('a', 'nix');
+SELECT tenant_cache_set('a', '1');
+SET LOCAL ROLE regress_tenancy_lazy;
+SELECT tenant_cache_get('a', 'cache_two');
+SET LOCAL ROLE regress_tenancy_none;
+SELECT tenant_cache_get('a');
+ROLLBACK;
+
+SELECT tenant_drop('cache_one', purge => true), tenant_drop('cache_two', purge => true);
+DROP ROLE regress_tenancy_app, regress_tenancy_op, regress_tenancy_none;
+REVOKE ALL ON FUNCTION tenant_cache_get FROM regress_tenancy_lazy;
+DROP ROLE regress_tenancy_lazy;

@@ -1,0 +1,175 @@
+/*
+ * connection.c
+ *		A backend's connection to Redis: one command, one round trip.
+ *
+ * The connection is kept from the first call to the end of the backend.  It is only
+ * ever kept idle: one whose reply has not come, for whatever reason, is closed, as
+ * that reply would be taken for the answer to the next command.
+ */
+#include "postgres.h"
+
+#include "storage/ipc.h"
+#include "utils/memutils.h"
+#include "utils/timestamp.h"
+
+#include "cache/cache.h"
+#include "common/guc.h"
+#include "sink/breaker.h"
+#include "sink/redis_conn.h"
+
+/* The connection, and the settings it was opened with. */
+static RedisConn *connection = NULL;
+static char		 *opened_url = NULL;
+static char		 *opened_auth_file = NULL;
+
+/* What the reply handler, which must not throw, has to remember. */
+typedef struct Answer
+{
+	MemoryContext context;
+	CacheReply	 *reply;
+	bool		  came;
+	bool		  no_memory;
+} Answer;
+
+/* Closes the connection. */
+static void
+close_connection(void)
+{
+	RedisConn *closing = connection;
+
+	connection = NULL;
+	redis_close(closing);
+}
+
+/* At the end of the backend. */
+static void
+close_at_exit(int code, Datum arg)
+{
+	close_connection();
+}
+
+/* Keeps a copy of a setting's value for the life of the backend. */
+static void
+remember(char **copy, const char *value)
+{
+	char *fresh = MemoryContextStrdup(TopMemoryContext, value);
+
+	if (*copy != NULL)
+		pfree(*copy);
+	*copy = fresh;
+}
+
+/* Starts to connect; false if the settings cannot work. */
+static bool
+open_connection(void)
+{
+	static bool registered = false;
+	char		error[REDIS_ERROR_MAX];
+
+	remember(&opened_url, tenancy_redis_url);
+	remember(&opened_auth_file, tenancy_redis_auth_file);
+	if (!registered)
+		on_proc_exit(close_at_exit, (Datum) 0);
+	registered = true;
+	connection = redis_open(opened_url, opened_auth_file, error);
+	if (connection == NULL)
+		ereport(DEBUG1, (errmsg_internal("could not connect to Redis: %s", error)));
+	return connection != NULL;
+}
+
+/* Closes a connection that is not the one that the settings name, or has died since. */
+static void
+close_unless_usable(void)
+{
+	if (connection == NULL)
+		return;
+	if (strcmp(opened_url, tenancy_redis_url) != 0 ||
+		strcmp(opened_auth_file, tenancy_redis_auth_file) != 0 ||
+		redis_poll(connection) != REDIS_IDLE)
+		close_connection();
+}
+
+/* Takes the reply. */
+static void
+take_reply(void *arg, int index, RedisReplyType type, int64 integer, const char *text,
+		   size_t length)
+{
+	Answer	   *answer = arg;
+	CacheReply *reply = answer->reply;
+
+	answer->came = true;
+	reply->is_error = type == REDIS_ERROR;
+	reply->integer = integer;
+	if (text == NULL)
+		return;
+	reply->text = MemoryContextAllocExtended(answer->context, length + 1,
+											 MCXT_ALLOC_HUGE | MCXT_ALLOC_NO_OOM);
+	answer->no_memory = reply->text == NULL;
+	if (answer->no_memory)
+		return;
+	memcpy(reply->text, text, length);
+	reply->text[length] = '\0';
+	reply->length = length;
+}
+
+/* Sends the command over the open connection; closes it unless it is fit for the next one. */
+static bool
+exchange(const CacheCommand *command, CacheReply *reply, long timeout_ms)
+{
+	Answer		answer = {.context = CurrentMemoryContext, .reply = reply};
+	RedisStatus status = REDIS_FAILED;
+
+	memset(reply, 0, sizeof(*reply));
+	redis_expect(connection, take_reply, &answer);
+	redis_command(connection, command->argc, command->argv, command->lengths);
+	PG_TRY();
+	{
+		status = redis_wait(connection, timeout_ms);
+	}
+	PG_CATCH();
+	{
+		close_connection();
+		PG_RE_THROW();
+	}
+	PG_END_TRY();
+	if (status == REDIS_IDLE && answer.came)
+		return !answer.no_memory;
+	ereport(DEBUG1, (errmsg_internal("no answer from Redis: %s", redis_error(connection))));
+	close_connection();
+	return false;
+}
+
+/* Tries the kept connection, which may have died since, then a new one. */
+static bool
+try_call(const CacheCommand *command, CacheReply *reply)
+{
+	TimestampTz deadline =
+		TimestampTzPlusMilliseconds(GetCurrentTimestamp(), tenancy_redis_timeout);
+	long left;
+
+	close_unless_usable();
+	if (connection != NULL && exchange(command, reply, tenancy_redis_timeout))
+		return true;
+	left = TimestampDifferenceMilliseconds(GetCurrentTimestamp(), deadline);
+	if (left <= 0)
+		return false;
+	return (connection != NULL || open_connection()) && exchange(command, reply, left);
+}
+
+/* Sends a command and waits for its reply. */
+bool
+cache_call(const CacheCommand *command, CacheReply *reply)
+{
+	if (tenancy_redis_url[0] == '\0' || !breaker_allows(SINK_CACHE))
+		return false;
+	if (!try_call(command, reply))
+	{
+		breaker_failure(SINK_CACHE);
+		return false;
+	}
+	breaker_success(SINK_CACHE);
+	if (reply->is_error)
+		ereport(DEBUG1,
+				(errmsg_internal("Redis refused a command: %s", reply->text ? reply->text : "")));
+	return !reply->is_error;
+}
