@@ -36,3 +36,10 @@ $(SCRIPT): $(SQL_PARTS) pg_tenancy.control
 	  for part in $(SQL_PARTS); do printf "\n-- %s\n" $$part; cat $$part; done; } > $@
 
 $(OBJS): $(sort $(wildcard src/*.h src/*/*.h))
+
+include test/test.mk
+
+# Performance claims: one command each.
+.PHONY: bench-sync
+bench-sync: all
+	bench/sync

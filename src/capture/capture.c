@@ -24,7 +24,7 @@
 
 #define SAVE_EVERY_MS 1000
 #define CHECK_EVERY_MS 1000
-#define BUSY_MS 1000			/* after WAL was read, look often for so long */
+#define BUSY_MS 1000 /* after WAL was read, look often for so long */
 #define BUSY_WAIT_MS 10
 #define IDLE_WAIT_MS 200
 
@@ -39,7 +39,7 @@ has_passed(TimestampTz since, int ms)
 static bool
 restart_wanted(void *arg)
 {
-	Capture    *capture = arg;
+	Capture *capture = arg;
 
 	for (int i = 0; i < SINK_COUNT; i++)
 		if (pg_atomic_read_u64(&capture->database->sinks[i].wanted_stream) != capture->streams[i])
@@ -62,7 +62,7 @@ wait_for_room(Capture *capture, SinkKind kind)
 void
 capture_put(Capture *capture, SinkKind kind, RingRecord *record, const char *key)
 {
-	Ring	   *ring = capture->database->sinks[kind].ring;
+	Ring *ring = capture->database->sinks[kind].ring;
 
 	if (!ring_fits(ring, record->key_length))
 	{
@@ -105,7 +105,7 @@ announce_all(Capture *capture, uint64 lsn)
 static void
 confirm(Capture *capture)
 {
-	uint64		acked = PG_UINT64_MAX;
+	uint64 acked = PG_UINT64_MAX;
 
 	for (int i = 0; i < SINK_COUNT; i++)
 		acked = Min(acked, pg_atomic_read_u64(&capture->database->sinks[i].acked));
@@ -128,7 +128,7 @@ static void
 wait_for_wal(Capture *capture, XLogRecPtr position)
 {
 	static uint32 wait_event = 0;
-	long		wait = has_passed(capture->moved_at, BUSY_MS) ? IDLE_WAIT_MS : BUSY_WAIT_MS;
+	long		  wait = has_passed(capture->moved_at, BUSY_MS) ? IDLE_WAIT_MS : BUSY_WAIT_MS;
 
 	if (wait_event == 0)
 		wait_event = compat_wait_event("TenancyCaptureMain");
@@ -146,7 +146,7 @@ wait_for_wal(Capture *capture, XLogRecPtr position)
 static bool
 extension_exists(Capture *capture)
 {
-	bool		exists;
+	bool exists;
 
 	capture->checked_at = GetCurrentTimestamp();
 	tenancy_tx_begin("pg_tenancy: looking for the extension");
@@ -174,13 +174,13 @@ start_streams(Capture *capture)
 static void
 put_starts(Capture *capture)
 {
-	uint64		confirmed = MyReplicationSlot->data.confirmed_flush;
+	uint64 confirmed = MyReplicationSlot->data.confirmed_flush;
 
 	capture->confirmed = capture->saved = confirmed;
 	for (int i = 0; i < SINK_COUNT; i++)
 	{
-		RingRecord	start = {.kind = RING_START, .lsn = capture->streams[i]};
-		RingRecord	position = {.kind = RING_LSN, .lsn = confirmed};
+		RingRecord start = {.kind = RING_START, .lsn = capture->streams[i]};
+		RingRecord position = {.kind = RING_LSN, .lsn = confirmed};
 
 		capture_put(capture, i, &start, NULL);
 		capture_put(capture, i, &position, NULL);
@@ -203,7 +203,7 @@ static bool
 stream(Capture *capture, const char *slot)
 {
 	LogicalDecodingContext *context;
-	bool		exists = true;
+	bool					exists = true;
 
 	start_streams(capture);
 	context = slot_open(slot, capture);
@@ -211,7 +211,7 @@ stream(Capture *capture, const char *slot)
 	worker_set_state(&capture->database->capture, WORKER_RUNNING);
 	while (!restart_wanted(capture) && exists)
 	{
-		XLogRecPtr	position = slot_read(context, restart_wanted, capture);
+		XLogRecPtr position = slot_read(context, restart_wanted, capture);
 
 		if (capture->restart)
 			break;
@@ -245,7 +245,7 @@ idle_for_ever(Capture *capture)
 static Capture *
 make_capture(DatabaseShared *database)
 {
-	Capture    *capture = MemoryContextAllocZero(TopMemoryContext, sizeof(Capture));
+	Capture		 *capture = MemoryContextAllocZero(TopMemoryContext, sizeof(Capture));
 	MemoryContext old = MemoryContextSwitchTo(TopMemoryContext);
 
 	capture->database = database;
@@ -262,7 +262,7 @@ make_capture(DatabaseShared *database)
 static void
 leave(Capture *capture, const char *slot)
 {
-	SlotState	state;
+	SlotState state;
 
 	tenancy_tx_begin("pg_tenancy: removing the slot");
 	state = SearchNamedReplicationSlot(slot, true) == NULL ? SLOT_ABSENT : SLOT_USABLE;
@@ -276,9 +276,9 @@ leave(Capture *capture, const char *slot)
 void
 capture_run(DatabaseShared *database)
 {
-	Capture    *capture = make_capture(database);
-	char		slot[NAMEDATALEN];
-	bool		exists = extension_exists(capture);
+	Capture *capture = make_capture(database);
+	char	 slot[NAMEDATALEN];
+	bool	 exists = extension_exists(capture);
 
 	slot_name(MyDatabaseId, slot);
 	if (exists && wal_level < WAL_LEVEL_LOGICAL)

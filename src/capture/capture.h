@@ -13,31 +13,31 @@
 typedef struct Capture
 {
 	DatabaseShared *database;
-	uint64		streams[SINK_COUNT];	/* stream each sink was given */
-	uint64		skip_to[SINK_COUNT];	/* a sink has agreed up to this LSN already */
-	bool		restart;		/* a sink has begun anew: decode again for it */
-	uint64		announced;		/* LSN the sinks were last told */
-	uint64		confirmed;		/* LSN the slot is confirmed at in memory */
-	uint64		saved;			/* and on disk */
-	TimestampTz saved_at;
-	TimestampTz checked_at;		/* last look whether the extension is there */
-	TimestampTz moved_at;		/* last time there was WAL to read */
-	bool		config_changed; /* in the transaction being replayed */
-	StringInfoData key;
-	MemoryContext change_context;	/* reset for every change */
+	uint64			streams[SINK_COUNT]; /* stream each sink was given */
+	uint64			skip_to[SINK_COUNT]; /* a sink has agreed up to this LSN already */
+	bool			restart;			 /* a sink has begun anew: decode again for it */
+	uint64			announced;			 /* LSN the sinks were last told */
+	uint64			confirmed;			 /* LSN the slot is confirmed at in memory */
+	uint64			saved;				 /* and on disk */
+	TimestampTz		saved_at;
+	TimestampTz		checked_at;		/* last look whether the extension is there */
+	TimestampTz		moved_at;		/* last time there was WAL to read */
+	bool			config_changed; /* in the transaction being replayed */
+	StringInfoData	key;
+	MemoryContext	change_context; /* reset for every change */
 } Capture;
 
 /* What capture has to know of a relation, as of the change being decoded. */
 typedef struct CaptureRelation
 {
-	Oid			relid;			/* hash key */
-	bool		valid;
-	bool		registry;		/* one of our own tables */
-	uint8		sinks;			/* bit per SinkKind; 0: not synced */
-	Oid			root;			/* the table that the registry names */
-	int			nkeys;
-	AttrNumber	attributes[INDEX_MAX_KEYS];
-	FmgrInfo	outputs[INDEX_MAX_KEYS];
+	Oid		   relid; /* hash key */
+	bool	   valid;
+	bool	   registry; /* one of our own tables */
+	uint8	   sinks;	 /* bit per SinkKind; 0: not synced */
+	Oid		   root;	 /* the table that the registry names */
+	int		   nkeys;
+	AttrNumber attributes[INDEX_MAX_KEYS];
+	FmgrInfo   outputs[INDEX_MAX_KEYS];
 } CaptureRelation;
 
 /* capture.c */
@@ -45,8 +45,8 @@ extern void capture_run(DatabaseShared *database);
 extern void capture_put(Capture *capture, SinkKind kind, RingRecord *record, const char *key);
 
 /* relation.c */
-extern void capture_relation_init(void);
+extern void				capture_relation_init(void);
 extern CaptureRelation *capture_relation(Relation relation);
-extern void capture_relation_forget_all(void);
+extern void				capture_relation_forget_all(void);
 
 #endif

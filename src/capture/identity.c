@@ -18,9 +18,9 @@
 static void
 provision_tenants(void)
 {
-	SpiScope	scope;
-	int64	   *ids;
-	uint64		n;
+	SpiScope scope;
+	int64	*ids;
+	uint64	 n;
 
 	tenancy_spi_begin_as_owner(&scope);
 	tenancy_spi_exec("SELECT id FROM tenancy.tenant t WHERE status <> 'dropped' AND NOT EXISTS"
@@ -45,11 +45,11 @@ provision_tenants(void)
 static bool
 check_instance(void)
 {
-	Oid			types[2] = {INT8OID, INT4OID};
-	Datum		values[2] = {Int64GetDatum((int64) GetSystemIdentifier()),
-							 Int32GetDatum((int32) GetWALInsertionTimeLine())};
-	SpiScope	scope;
-	bool		changed;
+	Oid		 types[2] = {INT8OID, INT4OID};
+	Datum	 values[2] = {Int64GetDatum((int64) GetSystemIdentifier()),
+						  Int32GetDatum((int32) GetWALInsertionTimeLine())};
+	SpiScope scope;
+	bool	 changed;
 
 	tenancy_spi_begin_as_owner(&scope);
 	tenancy_spi_exec("INSERT INTO tenancy.instance (system_identifier, timeline) VALUES ($1, $2)"
@@ -74,8 +74,8 @@ check_instance(void)
 void
 identity_check(const char *slot)
 {
-	SlotState	state;
-	bool		changed;
+	SlotState state;
+	bool	  changed;
 
 	tenancy_tx_begin("pg_tenancy: checking the slot");
 	state = slot_state(slot);

@@ -51,14 +51,14 @@ on_begin(LogicalDecodingContext *context, ReorderBufferTXN *txn)
 
 /* Sends a record of a transaction to the sinks in a bit set. */
 static void
-put(Capture *capture, ReorderBufferTXN *txn, uint8 sinks, RingKind kind, Oid relid,
-	const char *key, int key_length)
+put(Capture *capture, ReorderBufferTXN *txn, uint8 sinks, RingKind kind, Oid relid, const char *key,
+	int key_length)
 {
-	RingRecord	record = {.kind = kind,
-						  .relid = relid,
-						  .key_length = key_length,
-						  .lsn = txn->final_lsn,
-						  .commit_time = compat_commit_time(txn)};
+	RingRecord record = {.kind = kind,
+						 .relid = relid,
+						 .key_length = key_length,
+						 .lsn = txn->final_lsn,
+						 .commit_time = compat_commit_time(txn)};
 
 	for (int i = 0; i < SINK_COUNT; i++)
 		if ((sinks & (1 << i)) && txn->final_lsn >= capture->skip_to[i])
@@ -70,14 +70,14 @@ static inline bool
 is_unreadable(Relation relation, AttrNumber attribute, Datum value, bool isnull)
 {
 	return !isnull && TupleDescAttr(RelationGetDescr(relation), attribute - 1)->attlen == -1 &&
-		VARATT_IS_EXTERNAL_ONDISK(DatumGetPointer(value));
+		   VARATT_IS_EXTERNAL_ONDISK(DatumGetPointer(value));
 }
 
 /* Value of a key column: from the new row, or from the old where that one's is unchanged TOAST. */
 static bool
 key_column(Relation relation, AttrNumber attribute, HeapTuple tuple, HeapTuple other, Datum *value)
 {
-	bool		isnull;
+	bool isnull;
 
 	*value = heap_getattr(tuple, attribute, RelationGetDescr(relation), &isnull);
 	if (other != NULL && is_unreadable(relation, attribute, *value, isnull))
@@ -93,7 +93,7 @@ make_key(Capture *capture, CaptureRelation *info, Relation relation, HeapTuple t
 	resetStringInfo(&capture->key);
 	for (int i = 0; i < info->nkeys; i++)
 	{
-		Datum		value;
+		Datum value;
 
 		if (!key_column(relation, info->attributes[i], tuple, other, &value))
 			return false;
@@ -126,11 +126,11 @@ static void
 on_change(LogicalDecodingContext *context, ReorderBufferTXN *txn, Relation relation,
 		  ReorderBufferChange *change)
 {
-	Capture    *capture = capture_of(context);
+	Capture			*capture = capture_of(context);
 	CaptureRelation *info;
-	HeapTuple	old_row = compat_change_tuple(change->data.tp.oldtuple);
-	HeapTuple	new_row = compat_change_tuple(change->data.tp.newtuple);
-	MemoryContext before;
+	HeapTuple		 old_row = compat_change_tuple(change->data.tp.oldtuple);
+	HeapTuple		 new_row = compat_change_tuple(change->data.tp.newtuple);
+	MemoryContext	 before;
 
 	if (capture == NULL)
 		return;
@@ -152,7 +152,7 @@ static void
 on_truncate(LogicalDecodingContext *context, ReorderBufferTXN *txn, int nrelations,
 			Relation relations[], ReorderBufferChange *change)
 {
-	Capture    *capture = capture_of(context);
+	Capture *capture = capture_of(context);
 
 	if (capture == NULL)
 		return;
@@ -175,8 +175,8 @@ static void
 on_message(LogicalDecodingContext *context, ReorderBufferTXN *txn, XLogRecPtr lsn,
 		   bool transactional, const char *prefix, Size size, const char *message)
 {
-	Capture    *capture = capture_of(context);
-	Oid			relid;
+	Capture *capture = capture_of(context);
+	Oid		 relid;
 
 	if (capture == NULL || !transactional || size < 2 || message[size - 1] != '\0' ||
 		strcmp(prefix, TENANCY_MESSAGE_PREFIX) != 0)
@@ -195,7 +195,7 @@ on_message(LogicalDecodingContext *context, ReorderBufferTXN *txn, XLogRecPtr ls
 static void
 on_commit(LogicalDecodingContext *context, ReorderBufferTXN *txn, XLogRecPtr commit_lsn)
 {
-	Capture    *capture = capture_of(context);
+	Capture *capture = capture_of(context);
 
 	if (capture != NULL)
 		capture->config_changed = false;

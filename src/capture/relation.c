@@ -29,14 +29,14 @@
 #include "common/spi.h"
 #include "sync/key.h"
 
-static HTAB *relations = NULL;
+static HTAB			*relations = NULL;
 static MemoryContext relation_context = NULL;
 
 /* A relation changed: look at it again at its next change. */
 static void
 on_relcache_invalidation(Datum arg, Oid relid)
 {
-	HASH_SEQ_STATUS seq;
+	HASH_SEQ_STATUS	 seq;
 	CaptureRelation *info;
 
 	if (OidIsValid(relid))
@@ -55,7 +55,7 @@ on_relcache_invalidation(Datum arg, Oid relid)
 void
 capture_relation_init(void)
 {
-	HASHCTL		ctl = {.keysize = sizeof(Oid), .entrysize = sizeof(CaptureRelation)};
+	HASHCTL ctl = {.keysize = sizeof(Oid), .entrysize = sizeof(CaptureRelation)};
 
 	relation_context = AllocSetContextCreate(TopMemoryContext, "pg_tenancy capture relations",
 											 ALLOCSET_DEFAULT_SIZES);
@@ -76,7 +76,7 @@ capture_relation_forget_all(void)
 static Datum
 column(Relation table, HeapTuple tuple, const char *name, bool *isnull)
 {
-	AttrNumber	attribute = get_attnum(RelationGetRelid(table), name);
+	AttrNumber attribute = get_attnum(RelationGetRelid(table), name);
 
 	*isnull = true;
 	if (attribute <= 0)
@@ -88,8 +88,8 @@ column(Relation table, HeapTuple tuple, const char *name, bool *isnull)
 static Relation
 open_registry(const char *table, const char *index, Oid *index_oid)
 {
-	Oid			schema = tenancy_schema_oid(true);
-	Oid			relid = OidIsValid(schema) ? get_relname_relid(table, schema) : InvalidOid;
+	Oid schema = tenancy_schema_oid(true);
+	Oid relid = OidIsValid(schema) ? get_relname_relid(table, schema) : InvalidOid;
 
 	*index_oid = OidIsValid(schema) ? get_relname_relid(index, schema) : InvalidOid;
 	return OidIsValid(relid) && OidIsValid(*index_oid) ? table_open(relid, AccessShareLock) : NULL;
@@ -117,8 +117,8 @@ find_blueprint(Oid namespace)
 	tuple = systable_getnext(scan);
 	if (HeapTupleIsValid(tuple))
 	{
-		bool		isnull;
-		Datum		value = column(table, tuple, "blueprint", &isnull);
+		bool  isnull;
+		Datum value = column(table, tuple, "blueprint", &isnull);
 
 		blueprint = isnull ? NULL : DatumGetTextPCopy(value);
 	}
@@ -131,8 +131,8 @@ find_blueprint(Oid namespace)
 static bool
 has_elements(Relation table, HeapTuple tuple, const char *name)
 {
-	bool		isnull;
-	Datum		value = column(table, tuple, name, &isnull);
+	bool  isnull;
+	Datum value = column(table, tuple, name, &isnull);
 
 	return !isnull && ArrayGetNItems(ARR_NDIM(DatumGetArrayTypeP(value)),
 									 ARR_DIMS(DatumGetArrayTypeP(value))) > 0;
@@ -142,11 +142,11 @@ has_elements(Relation table, HeapTuple tuple, const char *name)
 static List *
 names_in(Relation table, HeapTuple tuple, const char *name)
 {
-	bool		isnull;
-	Datum		value = column(table, tuple, name, &isnull);
-	Datum	   *elements;
-	int			n;
-	List	   *names = NIL;
+	bool   isnull;
+	Datum  value = column(table, tuple, name, &isnull);
+	Datum *elements;
+	int	   n;
+	List  *names = NIL;
 
 	if (isnull)
 		return NIL;
@@ -198,14 +198,14 @@ find_sync_table(text *blueprint, const char *table_name, List **names)
 static bool
 set_key(CaptureRelation *info, Relation relation, List *names)
 {
-	ListCell   *cell;
+	ListCell *cell;
 
 	info->nkeys = 0;
 	foreach (cell, names)
 	{
-		AttrNumber	attribute = get_attnum(RelationGetRelid(relation), lfirst(cell));
-		Oid			output;
-		bool		varlena;
+		AttrNumber attribute = get_attnum(RelationGetRelid(relation), lfirst(cell));
+		Oid		   output;
+		bool	   varlena;
 
 		if (attribute <= 0 || info->nkeys == INDEX_MAX_KEYS)
 			return false;
@@ -221,8 +221,8 @@ set_key(CaptureRelation *info, Relation relation, List *names)
 static Oid
 root_of(Relation relation)
 {
-	Oid			relid = RelationGetRelid(relation);
-	List	   *ancestors;
+	Oid	  relid = RelationGetRelid(relation);
+	List *ancestors;
 
 	if (!relation->rd_rel->relispartition)
 		return relid;
@@ -230,16 +230,29 @@ root_of(Relation relation)
 	return ancestors == NIL ? relid : llast_oid(ancestors);
 }
 
+/* True for a registry table whose change must make the sinks look again. */
+static bool
+is_configuration(Relation relation)
+{
+	static const char *const others[] = {"dead_letter", "sink", "instance"};
+
+	if (RelationGetNamespace(relation) != tenancy_schema_oid(true))
+		return false;
+	for (int i = 0; i < lengthof(others); i++)
+		if (strcmp(RelationGetRelationName(relation), others[i]) == 0)
+			return false;
+	return true;
+}
+
 /* Fills in what is known of a relation now. */
 static void
 load(CaptureRelation *info, Relation relation)
 {
-	Oid			schema = tenancy_schema_oid(true);
-	char	   *table_name;
-	text	   *blueprint;
-	List	   *names;
+	char *table_name;
+	text *blueprint;
+	List *names;
 
-	info->registry = RelationGetNamespace(relation) == schema;
+	info->registry = is_configuration(relation);
 	info->sinks = 0;
 	info->root = root_of(relation);
 	if (info->registry || IsCatalogNamespace(RelationGetNamespace(relation)))
@@ -261,8 +274,8 @@ load(CaptureRelation *info, Relation relation)
 CaptureRelation *
 capture_relation(Relation relation)
 {
-	Oid			relid = RelationGetRelid(relation);
-	bool		found;
+	Oid				 relid = RelationGetRelid(relation);
+	bool			 found;
 	CaptureRelation *info = hash_search(relations, &relid, HASH_ENTER, &found);
 
 	if (found && info->valid)

@@ -40,10 +40,10 @@ slot_name(Oid dboid, char *name)
 SlotState
 slot_state(const char *name)
 {
-	Oid			types[1] = {TEXTOID};
-	Datum		values[1] = {CStringGetTextDatum(name)};
-	SlotState	state = SLOT_ABSENT;
-	SpiScope	scope;
+	Oid		  types[1] = {TEXTOID};
+	Datum	  values[1] = {CStringGetTextDatum(name)};
+	SlotState state = SLOT_ABSENT;
+	SpiScope  scope;
 
 	tenancy_spi_begin_as_owner(&scope);
 	tenancy_spi_exec("SELECT (wal_status IS NOT DISTINCT FROM 'lost')::int::bigint"
@@ -133,17 +133,16 @@ read_record(LogicalDecodingContext *context)
 	XLogRecord *record = XLogReadRecord(context->reader, &error);
 
 	if (error != NULL)
-		ereport(ERROR,
-				(errcode(ERRCODE_DATA_CORRUPTED), errmsg("could not read WAL: %s", error)));
+		ereport(ERROR, (errcode(ERRCODE_DATA_CORRUPTED), errmsg("could not read WAL: %s", error)));
 	if (record != NULL)
 		LogicalDecodingProcessRecord(context, context->reader);
 }
 
 /* Decodes what has been flushed, until stop says so; returns the position reached. */
 XLogRecPtr
-slot_read(LogicalDecodingContext *context, bool (*stop) (void *), void *arg)
+slot_read(LogicalDecodingContext *context, bool (*stop)(void *), void *arg)
 {
-	XLogRecPtr	end = GetFlushRecPtr(NULL);
+	XLogRecPtr end = GetFlushRecPtr(NULL);
 
 	CurrentResourceOwner = decode_owner;
 	while (context->reader->EndRecPtr < end && !stop(arg))

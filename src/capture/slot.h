@@ -12,17 +12,17 @@ typedef enum SlotState
 {
 	SLOT_ABSENT,
 	SLOT_USABLE,
-	SLOT_LOST					/* its WAL is gone */
+	SLOT_LOST /* its WAL is gone */
 } SlotState;
 
-extern void slot_name(Oid dboid, char *name);
-extern SlotState slot_state(const char *name);
-extern void slot_create(const char *name);
-extern void slot_drop(const char *name);
+extern void					   slot_name(Oid dboid, char *name);
+extern SlotState			   slot_state(const char *name);
+extern void					   slot_create(const char *name);
+extern void					   slot_drop(const char *name);
 extern LogicalDecodingContext *slot_open(const char *name, void *plugin_private);
-extern XLogRecPtr slot_read(LogicalDecodingContext *context, bool (*stop) (void *), void *arg);
-extern void slot_confirm(XLogRecPtr lsn);
-extern void slot_save(void);
-extern void slot_close(LogicalDecodingContext *context);
+extern XLogRecPtr slot_read(LogicalDecodingContext *context, bool (*stop)(void *), void *arg);
+extern void		  slot_confirm(XLogRecPtr lsn);
+extern void		  slot_save(void);
+extern void		  slot_close(LogicalDecodingContext *context);
 
 #endif

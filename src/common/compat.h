@@ -28,7 +28,8 @@
 
 /* 17 knows failover slots; 15 and 16 make a new slot after a promotion. */
 #if PG_VERSION_NUM >= 170000
-#define compat_slot_create(name) ReplicationSlotCreate(name, true, RS_PERSISTENT, false, true, false)
+#define compat_slot_create(name) \
+	ReplicationSlotCreate(name, true, RS_PERSISTENT, false, true, false)
 #else
 #define compat_slot_create(name) ReplicationSlotCreate(name, true, RS_PERSISTENT, false)
 #endif

@@ -7,23 +7,23 @@
 
 #include "utils/guc.h"
 
-extern int	tenancy_bulk_actions;
-extern int	tenancy_bulk_bytes;			/* kB */
+extern int	 tenancy_bulk_actions;
+extern int	 tenancy_bulk_bytes; /* kB */
 extern char *tenancy_current_tenant;
-extern int	tenancy_dirty_mem;			/* kB */
-extern bool tenancy_extend_plugin_list;
-extern int	tenancy_max_databases;
+extern int	 tenancy_dirty_mem; /* kB */
+extern bool	 tenancy_extend_plugin_list;
+extern int	 tenancy_max_databases;
 extern char *tenancy_outer_search_path;
 extern char *tenancy_redis_auth_file;
-extern int	tenancy_redis_timeout;		/* ms */
+extern int	 tenancy_redis_timeout; /* ms */
 extern char *tenancy_redis_url;
-extern int	tenancy_retry_max;			/* ms */
-extern int	tenancy_ring_size;			/* kB */
+extern int	 tenancy_retry_max; /* ms */
+extern int	 tenancy_ring_size; /* kB */
 extern char *tenancy_search_auth_file;
 extern char *tenancy_search_ca_file;
 extern char *tenancy_search_index_prefix;
-extern int	tenancy_search_lanes;
-extern int	tenancy_search_timeout;		/* ms */
+extern int	 tenancy_search_lanes;
+extern int	 tenancy_search_timeout; /* ms */
 extern char *tenancy_search_url;
 
 extern void tenancy_guc_init(void);

@@ -11,13 +11,13 @@
 static bool
 name_matches(const char *name, const char *extra, size_t max)
 {
-	size_t		length = strlen(name);
+	size_t length = strlen(name);
 
 	if (length < 1 || length > max || name[0] < 'a' || name[0] > 'z')
 		return false;
 	for (size_t i = 1; i < length; i++)
 	{
-		char		c = name[i];
+		char c = name[i];
 
 		if (!((c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || strchr(extra, c) != NULL))
 			return false;
@@ -30,10 +30,10 @@ void
 tenancy_check_tenant_name(const char *name)
 {
 	if (!name_matches(name, "_-", TENANT_NAME_MAX))
-		ereport(ERROR, (errcode(ERRCODE_TENANCY_INVALID_NAME),
-						errmsg("invalid tenant name \"%s\"", name),
-						errdetail("A tenant name is a lower case letter, followed by at most 47 "
-								  "lower case letters, digits, underscores or hyphens.")));
+		ereport(ERROR,
+				(errcode(ERRCODE_TENANCY_INVALID_NAME), errmsg("invalid tenant name \"%s\"", name),
+				 errdetail("A tenant name is a lower case letter, followed by at most 47 "
+						   "lower case letters, digits, underscores or hyphens.")));
 }
 
 /* Refuses a blueprint's or index type's name that could not be part of other names. */

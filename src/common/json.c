@@ -52,7 +52,7 @@ tenancy_json_string(StringInfo out, const char *text, int length)
 	appendStringInfoCharMacro(out, '"');
 	while (text < end)
 	{
-		int			run = plain_run(text, end);
+		int run = plain_run(text, end);
 
 		if (run > 0)
 			appendBinaryStringInfo(out, text, run);

@@ -4,70 +4,41 @@
  */
 #include "postgres.h"
 
-#include "access/xact.h"
 #include "mb/pg_wchar.h"
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
 #include "utils/memutils.h"
-#include "utils/resowner.h"
 
+#include "common/attempt.h"
 #include "common/jsonb.h"
 
-/* True for what the text itself can cause: its syntax, encoding, depth or size. */
-static bool
-caused_by_text(int sqlstate)
+/* Text to parse, and what came of it. */
+typedef struct ParseArgs
 {
-	int category = ERRCODE_TO_CATEGORY(sqlstate);
+	const char *text;
+	size_t		length;
+	Jsonb	   *parsed;
+} ParseArgs;
 
-	return category == ERRCODE_TO_CATEGORY(ERRCODE_DATA_EXCEPTION) ||
-		   category == ERRCODE_TO_CATEGORY(ERRCODE_PROGRAM_LIMIT_EXCEEDED);
-}
-
-/* Ends the failed subtransaction; throws again what the text did not cause. */
+/* Parses UTF-8; throws if it is no JSON. */
 static void
-forgive(MemoryContext context, ResourceOwner owner)
+parse(void *arg)
 {
-	ErrorData *error;
+	ParseArgs *args = arg;
+	char	  *converted = pg_any_to_server(args->text, (int) args->length, PG_UTF8);
 
-	MemoryContextSwitchTo(context);
-	error = CopyErrorData();
-	FlushErrorState();
-	RollbackAndReleaseCurrentSubTransaction();
-	MemoryContextSwitchTo(context);
-	CurrentResourceOwner = owner;
-	if (!caused_by_text(error->sqlerrcode))
-		ReThrowError(error);
-	FreeErrorData(error);
+	args->parsed = DatumGetJsonbP(DirectFunctionCall1(jsonb_in, CStringGetDatum(converted)));
 }
 
-/* Parses in a subtransaction: 15 has no soft errors, and later ones none for depth and encoding. */
+/* Parses UTF-8 text; NULL if it is no JSON that jsonb can hold. */
 Jsonb *
 tenancy_jsonb_parse(const char *text, size_t length)
 {
-	MemoryContext context = CurrentMemoryContext;
-	ResourceOwner owner = CurrentResourceOwner;
-	Jsonb *volatile parsed = NULL;
+	ParseArgs args = {text, length, NULL};
 
 	if (length > MaxAllocSize || memchr(text, '\0', length) != NULL)
 		return NULL;
-	BeginInternalSubTransaction(NULL);
-	MemoryContextSwitchTo(context);
-	PG_TRY();
-	{
-		char *converted = pg_any_to_server(text, (int) length, PG_UTF8);
-
-		parsed = DatumGetJsonbP(DirectFunctionCall1(jsonb_in, CStringGetDatum(converted)));
-		ReleaseCurrentSubTransaction();
-		MemoryContextSwitchTo(context);
-		CurrentResourceOwner = owner;
-	}
-	PG_CATCH();
-	{
-		parsed = NULL;
-		forgive(context, owner);
-	}
-	PG_END_TRY();
-	return parsed;
+	return tenancy_attempt(parse, &args) ? args.parsed : NULL;
 }
 
 /* Finds a key of an object. */

@@ -10,9 +10,9 @@
 /* What spi_begin_as_* changed and spi_end puts back. */
 typedef struct SpiScope
 {
-	Oid			save_userid;
-	int			save_sec_context;
-	int			save_nestlevel;
+	Oid save_userid;
+	int save_sec_context;
+	int save_nestlevel;
 } SpiScope;
 
 extern void tenancy_tx_begin(const char *activity);
@@ -27,12 +27,12 @@ extern void tenancy_spi_begin_as_role(SpiScope *scope, Oid role, const char *sea
 extern void tenancy_spi_begin_as_caller(SpiScope *scope);
 extern void tenancy_spi_end(SpiScope *scope);
 
-extern int	tenancy_spi_exec(const char *sql, int nargs, Oid *types, Datum *values,
-							 const char *nulls);
-extern int	tenancy_spi_exec_saved(SPIPlanPtr *plan, const char *sql, int nargs, Oid *types,
-								   Datum *values, const char *nulls);
-extern int	tenancy_spi_query(const char *sql, int nargs, Oid *types, Datum *values);
-extern void tenancy_spi_script(const char *sql);
+extern int	 tenancy_spi_exec(const char *sql, int nargs, Oid *types, Datum *values,
+							  const char *nulls);
+extern int	 tenancy_spi_exec_saved(SPIPlanPtr *plan, const char *sql, int nargs, Oid *types,
+									Datum *values, const char *nulls);
+extern int	 tenancy_spi_query(const char *sql, int nargs, Oid *types, Datum *values);
+extern void	 tenancy_spi_script(const char *sql);
 extern char *tenancy_spi_text(int row, int column);
 extern int64 tenancy_spi_int64(int row, int column);
 extern Datum tenancy_spi_datum(int row, int column, bool *isnull);

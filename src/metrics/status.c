@@ -22,8 +22,8 @@ PG_FUNCTION_INFO_V1(tenancy_sync_status);
 /* One row under construction. */
 typedef struct StatusRow
 {
-	Datum		values[STATUS_COLUMNS];
-	bool		nulls[STATUS_COLUMNS];
+	Datum values[STATUS_COLUMNS];
+	bool  nulls[STATUS_COLUMNS];
 } StatusRow;
 
 /* Newest WAL there is. */
@@ -64,8 +64,8 @@ set_worker(StatusRow *row, const char *name, WorkerShared *worker)
 static void
 set_progress(StatusRow *row, uint64 received, uint64 acked, TimestampTz oldest)
 {
-	uint64		now = wal_position();
-	double		seconds = 0;
+	uint64 now = wal_position();
+	double seconds = 0;
 
 	set_lsn(row, 2, received);
 	set_lsn(row, 3, acked);
@@ -80,7 +80,7 @@ set_progress(StatusRow *row, uint64 received, uint64 acked, TimestampTz oldest)
 static void
 set_counters(StatusRow *row, SinkShared *sink)
 {
-	pg_atomic_uint64 *counters[] = {&sink->dirty,   &sink->docs,      &sink->deletes,
+	pg_atomic_uint64 *counters[] = {&sink->dirty,	&sink->docs,	  &sink->deletes,
 									&sink->retries, &sink->conflicts, &sink->dead};
 
 	for (int i = 0; i < lengthof(counters); i++)
@@ -98,7 +98,7 @@ put_row(ReturnSetInfo *result, StatusRow *row)
 static void
 put_capture(ReturnSetInfo *result, DatabaseShared *database)
 {
-	StatusRow	row = {0};
+	StatusRow row = {0};
 
 	set_worker(&row, "capture", &database->capture);
 	set_progress(&row, pg_atomic_read_u64(&database->captured),
@@ -112,7 +112,7 @@ put_capture(ReturnSetInfo *result, DatabaseShared *database)
 static void
 put_sink(ReturnSetInfo *result, const char *name, SinkShared *sink)
 {
-	StatusRow	row = {0};
+	StatusRow row = {0};
 
 	set_worker(&row, name, &sink->worker);
 	set_progress(&row, pg_atomic_read_u64(&sink->received), pg_atomic_read_u64(&sink->acked),
@@ -129,7 +129,7 @@ put_absent(ReturnSetInfo *result, const char *state, const char *error)
 
 	for (int i = 0; i < lengthof(names); i++)
 	{
-		StatusRow	row;
+		StatusRow row;
 
 		memset(row.nulls, true, sizeof(row.nulls));
 		row.nulls[0] = row.nulls[1] = false;
@@ -145,7 +145,7 @@ put_absent(ReturnSetInfo *result, const char *state, const char *error)
 Datum
 tenancy_sync_status(PG_FUNCTION_ARGS)
 {
-	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
+	ReturnSetInfo  *result = (ReturnSetInfo *) fcinfo->resultinfo;
 	DatabaseShared *database = tenancy_shared_mine();
 
 	InitMaterializedSRF(fcinfo, 0);

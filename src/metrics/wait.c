@@ -35,8 +35,7 @@ require_workers(void)
 						errhint("Set wal_level = logical in postgresql.conf and restart the "
 								"server.")));
 	if (RecoveryInProgress())
-		ereport(ERROR, (errcode(ERRCODE_TENANCY_NOT_RUNNING),
-						errmsg("a standby does not sync"),
+		ereport(ERROR, (errcode(ERRCODE_TENANCY_NOT_RUNNING), errmsg("a standby does not sync"),
 						errhint("Call tenancy.sync_wait() on the primary.")));
 	return tenancy_shared_mine();
 }
@@ -45,7 +44,7 @@ require_workers(void)
 static XLogRecPtr
 mark_position(void)
 {
-	XLogRecPtr	target = compat_log_message(TENANCY_MESSAGE_PREFIX, "", 0, false);
+	XLogRecPtr target = compat_log_message(TENANCY_MESSAGE_PREFIX, "", 0, false);
 
 	XLogFlush(target);
 	return target;
@@ -59,8 +58,7 @@ find_behind(DatabaseShared *database, XLogRecPtr target)
 	{
 		SinkShared *sink = &database->sinks[i];
 
-		if (pg_atomic_read_u64(&sink->acked) < target ||
-			pg_atomic_read_u64(&sink->resyncing) != 0)
+		if (pg_atomic_read_u64(&sink->acked) < target || pg_atomic_read_u64(&sink->resyncing) != 0)
 			return sink;
 	}
 	return NULL;
@@ -104,12 +102,10 @@ Datum
 tenancy_sync_wait(PG_FUNCTION_ARGS)
 {
 	DatabaseShared *database = require_workers();
-	XLogRecPtr	target = mark_position();
-	TimestampTz deadline =
-		DatumGetTimestampTz(DirectFunctionCall2(timestamptz_pl_interval,
-												TimestampTzGetDatum(GetCurrentTimestamp()),
-												PG_GETARG_DATUM(0)));
-	bool		done;
+	XLogRecPtr		target = mark_position();
+	TimestampTz		deadline = DatumGetTimestampTz(DirectFunctionCall2(
+			timestamptz_pl_interval, TimestampTzGetDatum(GetCurrentTimestamp()), PG_GETARG_DATUM(0)));
+	bool			done;
 
 	if (database != NULL)
 		worker_wake(&database->capture);

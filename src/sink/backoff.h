@@ -9,7 +9,7 @@
 
 typedef struct Backoff
 {
-	int			failures;		/* in a row */
+	int			failures; /* in a row */
 	TimestampTz next_try;
 } Backoff;
 

@@ -12,6 +12,6 @@
 
 /* The key is column values, each ended by a zero byte; key_length counts those too. */
 extern char *sink_doc_id(const char *key, int key_length);
-extern void sink_append_doc_id(StringInfo out, const char *key, int key_length);
+extern void	 sink_append_doc_id(StringInfo out, const char *key, int key_length);
 
 #endif

@@ -9,7 +9,7 @@
 #include "sink/es_server.h"
 
 /* Appends the items without an outcome, refuses those whose id can't be; returns how many. */
-extern int	es_bulk_build(StringInfo body, SinkBatch *batch, const EsServer *server);
+extern int		   es_bulk_build(StringInfo body, SinkBatch *batch, const EsServer *server);
 extern const char *es_bulk_path(const EsServer *server);
 
 #endif

@@ -7,8 +7,8 @@
 
 #include "sink/sink.h"
 
-extern SinkListing *es_listing_open(const SinkTarget *target);
+extern SinkListing	 *es_listing_open(const SinkTarget *target);
 extern SinkListResult es_listing_next(SinkListing *listing, StringInfo keys);
-extern void es_listing_close(SinkListing *listing);
+extern void			  es_listing_close(SinkListing *listing);
 
 #endif

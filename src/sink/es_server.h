@@ -11,19 +11,19 @@
 /* What GET / told. */
 typedef struct EsServer
 {
-	bool		opensearch;
-	int			major;
-	int			minor;
-	char		uuid[64];
+	bool opensearch;
+	int	 major;
+	int	 minor;
+	char uuid[64];
 } EsServer;
 
-extern void es_server_open(void);
-extern void es_server_close(void);
-extern void es_server_poll(void);
-extern long es_server_timeout(void);
+extern void		  es_server_open(void);
+extern void		  es_server_close(void);
+extern void		  es_server_poll(void);
+extern long		  es_server_timeout(void);
 extern SinkHealth es_server_health(const char **error);
 /* NULL before open. */
-extern HttpClient *es_server_client(void);
+extern HttpClient	  *es_server_client(void);
 extern const EsServer *es_server_info(void);
 /* Learns from any request's reply whether the server is still there and lets us in. */
 extern void es_server_heed(const HttpReply *reply);

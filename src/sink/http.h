@@ -7,17 +7,17 @@
 
 #define HTTP_ERROR_MAX 256
 
-typedef struct HttpClient HttpClient;
+typedef struct HttpClient  HttpClient;
 typedef struct HttpRequest HttpRequest;
 
 /* What a request ended with; body is owned by the request and ends with a zero byte. */
 typedef struct HttpReply
 {
-	int			status;			/* 0: no answer, see error */
+	int			status; /* 0: no answer, see error */
 	const char *body;
 	size_t		length;
-	long		retry_after;	/* seconds of Retry-After, 0 if none */
-	bool		truncated;		/* longer than max_reply */
+	long		retry_after; /* seconds of Retry-After, 0 if none */
+	bool		truncated;	 /* longer than max_reply */
 	char		error[HTTP_ERROR_MAX];
 } HttpReply;
 
@@ -25,20 +25,20 @@ typedef struct HttpCall
 {
 	const char *method;
 	const char *url;
-	const char *content_type;	/* NULL: no body */
-	const char *body;			/* must stay until the request is freed */
+	const char *content_type; /* NULL: no body */
+	const char *body;		  /* must stay until the request is freed */
 	size_t		body_length;
-	size_t		max_reply;		/* bytes */
+	size_t		max_reply; /* bytes */
 	long		timeout_ms;
 } HttpCall;
 
 /* Credentials and CA file as the settings say; the client keeps connections alive. */
 extern HttpClient *http_client_open(const char *auth_file, const char *ca_file);
 /* Requests that run end with an error; they are still to be freed. */
-extern void http_client_close(HttpClient *client);
+extern void		http_client_close(HttpClient *client);
 extern pgsocket http_client_fd(HttpClient *client);
-extern long http_client_timeout(HttpClient *client);
-extern void http_client_drive(HttpClient *client);
+extern long		http_client_timeout(HttpClient *client);
+extern void		http_client_drive(HttpClient *client);
 
 extern HttpRequest *http_start(HttpClient *client, const HttpCall *call);
 /* NULL while it runs. */

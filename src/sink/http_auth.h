@@ -8,8 +8,8 @@
 /* At most one of them is set; both are malloc'd. */
 typedef struct HttpAuth
 {
-	char	   *header;			/* line for "ApiKey KEY" and "Bearer TOKEN" */
-	char	   *user_password;	/* for basic authentication */
+	char *header;		 /* line for "ApiKey KEY" and "Bearer TOKEN" */
+	char *user_password; /* for basic authentication */
 } HttpAuth;
 
 /* False without memory; a file that can't be read leaves a text in error. */

@@ -9,8 +9,8 @@
 
 typedef struct JsonScan
 {
-	const char *at;				/* the text ends with a zero byte */
-	bool		bad;			/* it is not JSON, or not what was asked for */
+	const char *at;	 /* the text ends with a zero byte */
+	bool		bad; /* it is not JSON, or not what was asked for */
 } JsonScan;
 
 extern bool json_scan_enter(JsonScan *scan, char open);

@@ -53,12 +53,9 @@ static const char *const failed_query =
 	" WHERE index_name = $1 AND state = $2";
 
 static const char *const resync_query =
-	"INSERT INTO tenancy.resync (sink, tenant_id, table_name)"
-	" SELECT 'search', t.id, s.table_name"
+	"SELECT tenancy.request_resync('search', t.id, s.blueprint, s.table_name)"
 	" FROM tenancy.tenant t JOIN tenancy.sync_table s ON s.blueprint = t.blueprint"
-	" WHERE t.id = $1 AND s.index_type = $2"
-	" ON CONFLICT (sink, tenant_id, table_name)"
-	" DO UPDATE SET last_key = NULL, rows_done = 0, requested_at = now()";
+	" WHERE t.id = $1 AND s.index_type = $2";
 
 static const char *const missing_query =
 	"UPDATE tenancy.search_index SET state = 'missing', attempts = 0, updated_at = now()"

@@ -9,14 +9,14 @@
 #include "sink/sink.h"
 
 /* Called before a connection is dropped: what waits for its replies must give up. */
-typedef void (*RedisLostHandler) (const char *error);
+typedef void (*RedisLostHandler)(const char *error);
 
-extern void redis_server_open(RedisLostHandler lost);
-extern void redis_server_close(void);
-extern void redis_server_poll(void);
-extern long redis_server_timeout(void);
+extern void		  redis_server_open(RedisLostHandler lost);
+extern void		  redis_server_close(void);
+extern void		  redis_server_poll(void);
+extern long		  redis_server_timeout(void);
 extern SinkHealth redis_server_health(const char **error);
-extern pgsocket redis_server_event_fd(void);
+extern pgsocket	  redis_server_event_fd(void);
 /* NULL unless READY; commands queued on it go out with the next poll. */
 extern RedisConn *redis_server_conn(void);
 /* A reply has come: the time for the next one starts again. */

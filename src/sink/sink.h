@@ -25,70 +25,70 @@ typedef enum SinkKind
 /* Where the rows of one relation go; made by sync/target.c, read-only for a sink. */
 typedef struct SinkTarget
 {
-	Oid			relid;
-	int64		tenant_id;
-	char	   *tenant;			/* name */
-	char	   *alias;			/* index alias, NULL: the relation is not indexed */
-	int			nkeys;
-	char	  **key_columns;
-	int			ncache_keys;
-	char	  **cache_keys;		/* templates such as technology:{id} */
-	int			ncache_tags;
-	char	  **cache_tags;		/* templates too */
+	Oid	   relid;
+	int64  tenant_id;
+	char  *tenant; /* name */
+	char  *alias;  /* index alias, NULL: the relation is not indexed */
+	int	   nkeys;
+	char **key_columns;
+	int	   ncache_keys;
+	char **cache_keys; /* templates such as technology:{id} */
+	int	   ncache_tags;
+	char **cache_tags; /* templates too */
 } SinkTarget;
 
 typedef enum SinkAction
 {
-	SINK_PUT,					/* the row is there: doc is its document */
-	SINK_REMOVE,				/* the row is gone */
-	SINK_FORGET_TENANT			/* cache: drop every key of tenant `key` */
+	SINK_PUT,		   /* the row is there: doc is its document */
+	SINK_REMOVE,	   /* the row is gone */
+	SINK_FORGET_TENANT /* cache: drop every key of tenant `key` */
 } SinkAction;
 
 typedef enum SinkOutcome
 {
-	SINK_PENDING,				/* not answered yet */
-	SINK_DONE,					/* the sink agrees with the table */
-	SINK_CONFLICT,				/* 409: the sink holds version `stored_version` */
-	SINK_AGAIN,					/* 429, 5xx, time-out, connection lost: send again */
-	SINK_TOO_LARGE,				/* 413: split, alone: dead letter */
-	SINK_REFUSED,				/* 400: this document never gets in as it is */
-	SINK_NO_INDEX,				/* 404 for the alias: provision it, then send again */
-	SINK_DENIED					/* 401, 403 block: pause the sink */
+	SINK_PENDING,	/* not answered yet */
+	SINK_DONE,		/* the sink agrees with the table */
+	SINK_CONFLICT,	/* 409: the sink holds version `stored_version` */
+	SINK_AGAIN,		/* 429, 5xx, time-out, connection lost: send again */
+	SINK_TOO_LARGE, /* 413: split, alone: dead letter */
+	SINK_REFUSED,	/* 400: this document never gets in as it is */
+	SINK_NO_INDEX,	/* 404 for the alias: provision it, then send again */
+	SINK_DENIED		/* 401, 403 block: pause the sink */
 } SinkOutcome;
 
 typedef struct SinkItem
 {
-	const SinkTarget *target;	/* NULL for SINK_FORGET_TENANT */
-	SinkAction	action;
-	const char *key;			/* key column values as text, each ended by a zero byte */
-	int			key_length;		/* with the zero bytes */
-	const char *doc;			/* JSON object, SINK_PUT of a sink that wants rows */
-	int			doc_length;
-	uint64		version;
-	SinkOutcome outcome;
-	int			status;			/* HTTP status, 0 where there is none */
-	uint64		stored_version; /* SINK_CONFLICT, 0 if unknown */
-	char		reason[SINK_REASON_MAX];
+	const SinkTarget *target; /* NULL for SINK_FORGET_TENANT */
+	SinkAction		  action;
+	const char		 *key;		  /* key column values as text, each ended by a zero byte */
+	int				  key_length; /* with the zero bytes */
+	const char		 *doc;		  /* JSON object, SINK_PUT of a sink that wants rows */
+	int				  doc_length;
+	uint64			  version;
+	SinkOutcome		  outcome;
+	int				  status;		  /* HTTP status, 0 where there is none */
+	uint64			  stored_version; /* SINK_CONFLICT, 0 if unknown */
+	char			  reason[SINK_REASON_MAX];
 } SinkItem;
 
 typedef struct SinkBatch
 {
-	int			lane;
-	int			nitems;
-	SinkItem   *items;
-	int64		retry_after_ms; /* what the server asked for, 0 if nothing */
-	bool		unreachable;	/* the server did not answer at all */
-	char		error[SINK_REASON_MAX]; /* of the whole request, "" if none */
-	void	   *private;		/* the sink's own, NULL when the batch is done */
+	int		  lane;
+	int		  nitems;
+	SinkItem *items;
+	int64	  retry_after_ms;		  /* what the server asked for, 0 if nothing */
+	bool	  unreachable;			  /* the server did not answer at all */
+	char	  error[SINK_REASON_MAX]; /* of the whole request, "" if none */
+	void *private;					  /* the sink's own, NULL when the batch is done */
 } SinkBatch;
 
 /* State of the connection as a whole. */
 typedef enum SinkHealth
 {
-	SINK_CONNECTING,			/* not yet known */
-	SINK_READY,					/* submit may be called */
-	SINK_UNREACHABLE,			/* no answer; poll tries again by itself with back-off */
-	SINK_UNAUTHORIZED			/* refused: tried again with back-off too */
+	SINK_CONNECTING,  /* not yet known */
+	SINK_READY,		  /* submit may be called */
+	SINK_UNREACHABLE, /* no answer; poll tries again by itself with back-off */
+	SINK_UNAUTHORIZED /* refused: tried again with back-off too */
 } SinkHealth;
 
 /* Reading the keys of all documents of a target, page by page. */
@@ -96,10 +96,10 @@ typedef struct SinkListing SinkListing;
 
 typedef enum SinkListResult
 {
-	SINK_LIST_BUSY,				/* ask again after the next event */
-	SINK_LIST_PAGE,				/* keys were appended */
+	SINK_LIST_BUSY, /* ask again after the next event */
+	SINK_LIST_PAGE, /* keys were appended */
 	SINK_LIST_END,
-	SINK_LIST_FAILED			/* start again later */
+	SINK_LIST_FAILED /* start again later */
 } SinkListResult;
 
 /*
@@ -108,43 +108,43 @@ typedef enum SinkListResult
  */
 typedef struct SinkDriver
 {
-	const char *name;			/* "search", "cache" */
-	bool		wants_rows;		/* needs doc, else keys are enough */
+	const char *name;		/* "search", "cache" */
+	bool		wants_rows; /* needs doc, else keys are enough */
 
 	/* True if a URL is set. */
-	bool		(*configured) (void);
+	bool (*configured)(void);
 	/* (Re)reads the settings, drops connections, starts connecting. */
-	void		(*open) (void);
-	void		(*close) (void);
+	void (*open)(void);
+	void (*close)(void);
 	/* Drives everything that is under way; cheap when there is nothing. */
-	void		(*poll) (void);
-	SinkHealth	(*health) (const char **error);
+	void (*poll)(void);
+	SinkHealth (*health)(const char **error);
 	/* Identity of the server's data (cluster_uuid); NULL where it has none or is not known yet. */
-	const char *(*identity) (void);
+	const char *(*identity)(void);
 	/* Starts a batch; the batch and what it points to live until finished says true. */
-	void		(*submit) (SinkBatch *batch);
+	void (*submit)(SinkBatch *batch);
 	/* True when every item has an outcome. */
-	bool		(*finished) (SinkBatch *batch);
+	bool (*finished)(SinkBatch *batch);
 	/* Readable when poll has something to do; PGINVALID_SOCKET: none.  A new one after open. */
-	pgsocket	(*event_fd) (void);
+	pgsocket (*event_fd)(void);
 	/* Milliseconds after which poll and housekeep want to run without an event, -1: never. */
-	long		(*timeout) (void);
+	long (*timeout)(void);
 	/*
 	 * Work on the sink's own tables and indices, called after each poll; opens its
 	 * own transactions.  True: call again.
 	 */
-	bool		(*housekeep) (void);
+	bool (*housekeep)(void);
 	/* The registry changed; NULL: the sink does not care. */
-	void		(*config_changed) (void);
+	void (*config_changed)(void);
 	/* True if items of the target may be sent now; NULL: always. */
-	bool		(*target_ready) (const SinkTarget *target);
+	bool (*target_ready)(const SinkTarget *target);
 	/* An item of the target came back with SINK_NO_INDEX; NULL: never happens. */
-	void		(*target_missing) (const SinkTarget *target);
+	void (*target_missing)(const SinkTarget *target);
 	/* Keys of all documents a target has; all three NULL: the sink cannot tell. */
-	SinkListing *(*list_open) (const SinkTarget *target);
+	SinkListing *(*list_open)(const SinkTarget *target);
 	/* Appends the keys of the next page, each as in SinkItem.key, one after the other. */
-	SinkListResult (*list_next) (SinkListing *listing, StringInfo keys);
-	void		(*list_close) (SinkListing *listing);
+	SinkListResult (*list_next)(SinkListing *listing, StringInfo keys);
+	void (*list_close)(SinkListing *listing);
 } SinkDriver;
 
 extern const SinkDriver search_sink_driver;

@@ -12,6 +12,8 @@
 
 #include "common/guc.h"
 #include "common/spi.h"
+#include "sync/batch.h"
+#include "sync/dead_letter.h"
 #include "sync/resync.h"
 #include "sync/row_reader.h"
 #include "sync/sink_worker.h"
@@ -25,12 +27,12 @@
 /* What is under construction. */
 typedef struct BatchBuilder
 {
-	SinkWorker *worker;
-	SyncLane   *lane;
+	SinkWorker	  *worker;
+	SyncLane	  *lane;
 	StringInfoData docs;
-	int		   *offsets;		/* of each item's document in docs */
-	int			ntaken;
-	int			next;			/* first of worker->taken not dealt with */
+	int			  *offsets; /* of each item's document in docs */
+	int			   ntaken;
+	int			   next; /* first of worker->taken not dealt with */
 } BatchBuilder;
 
 /* Makes the lanes. */
@@ -43,8 +45,8 @@ batch_init_lanes(SinkWorker *worker, int nlanes)
 	{
 		worker->lanes[i].number = i;
 		worker->lanes[i].limit = tenancy_bulk_actions;
-		worker->lanes[i].context = AllocSetContextCreate(
-			TopMemoryContext, "pg_tenancy batch", ALLOCSET_DEFAULT_SIZES);
+		worker->lanes[i].context =
+			AllocSetContextCreate(TopMemoryContext, "pg_tenancy batch", ALLOCSET_DEFAULT_SIZES);
 	}
 }
 
@@ -52,7 +54,7 @@ batch_init_lanes(SinkWorker *worker, int nlanes)
 static void
 back_off(SyncLane *lane)
 {
-	int64		wait = (int64) RETRY_FIRST_MS << Min(lane->failures, 16);
+	int64 wait = (int64) RETRY_FIRST_MS << Min(lane->failures, 16);
 
 	wait = Min(wait, tenancy_retry_max);
 	wait = Max(wait, lane->batch.retry_after_ms);
@@ -73,8 +75,8 @@ version_of(SinkWorker *worker, const DirtyEntry *entry)
 static SinkItem *
 add_item(BatchBuilder *builder, DirtyEntry *entry, const SinkTarget *target, SinkAction action)
 {
-	SyncLane   *lane = builder->lane;
-	SinkItem   *item = &lane->batch.items[lane->batch.nitems];
+	SyncLane *lane = builder->lane;
+	SinkItem *item = &lane->batch.items[lane->batch.nitems];
 
 	lane->entries[lane->batch.nitems] = entry;
 	builder->offsets[lane->batch.nitems] = builder->docs.len;
@@ -92,9 +94,9 @@ add_item(BatchBuilder *builder, DirtyEntry *entry, const SinkTarget *target, Sin
 static void
 add_row(BatchBuilder *builder, DirtyEntry *entry, const SinkTarget *target, RowReader *reader)
 {
-	StringInfo	docs = &builder->docs;
-	int			start = docs->len;
-	SinkItem   *item = add_item(builder, entry, target, SINK_REMOVE);
+	StringInfo docs = &builder->docs;
+	int		   start = docs->len;
+	SinkItem  *item = add_item(builder, entry, target, SINK_REMOVE);
 
 	if (reader == NULL)
 		item->action = SINK_PUT; /* this sink does not care whether the row is there */
@@ -110,7 +112,7 @@ static int
 run_end(BatchBuilder *builder)
 {
 	DirtyEntry **taken = builder->worker->taken;
-	int			end = builder->next + 1;
+	int			 end = builder->next + 1;
 
 	while (end < builder->ntaken && taken[end]->relid == taken[builder->next]->relid &&
 		   taken[end]->kind == taken[builder->next]->kind)
@@ -150,10 +152,9 @@ park_run(BatchBuilder *builder, int end, int ms)
 static void
 read_run(BatchBuilder *builder, int end, const SinkTarget *target, RowReader *reader)
 {
-	Size		most = (Size) tenancy_bulk_bytes * 1024;
+	Size most = (Size) tenancy_bulk_bytes * 1024;
 
-	while (builder->next < end &&
-		   (builder->docs.len < most || builder->lane->batch.nitems == 0))
+	while (builder->next < end && (builder->docs.len < most || builder->lane->batch.nitems == 0))
 		add_row(builder, builder->worker->taken[builder->next++], target, reader);
 }
 
@@ -161,7 +162,7 @@ read_run(BatchBuilder *builder, int end, const SinkTarget *target, RowReader *re
 static void
 refuse_run(BatchBuilder *builder, int end, const SinkTarget *target)
 {
-	char		error[SHARED_ERROR_MAX];
+	char error[SHARED_ERROR_MAX];
 
 	snprintf(error, sizeof(error),
 			 "relation %u of tenant \"%s\" is not synced: it has no unique index on its key "
@@ -175,7 +176,7 @@ refuse_run(BatchBuilder *builder, int end, const SinkTarget *target)
 static void
 add_rows(BatchBuilder *builder, int end, const SinkTarget *target)
 {
-	RowReader  *reader;
+	RowReader	   *reader;
 	RowReaderResult result = row_reader_open(target, &reader);
 
 	if (result == ROWS_READY)
@@ -204,7 +205,7 @@ not_wanted(SinkWorker *worker, const SinkTarget *target)
 static void
 add_row_run(BatchBuilder *builder, int end)
 {
-	SinkWorker *worker = builder->worker;
+	SinkWorker		 *worker = builder->worker;
 	const SinkTarget *target = target_find(worker->taken[builder->next]->relid);
 
 	if (not_wanted(worker, target))
@@ -225,12 +226,12 @@ add_table_run(BatchBuilder *builder, int end)
 
 	for (; builder->next < end; builder->next++)
 	{
-		DirtyEntry *entry = worker->taken[builder->next];
+		DirtyEntry		 *entry = worker->taken[builder->next];
 		const SinkTarget *target = target_find(entry->relid);
 
 		if (!not_wanted(worker, target) && worker->kind == SINK_CACHE)
 		{
-			SinkItem   *item = add_item(builder, entry, target, SINK_FORGET_TENANT);
+			SinkItem *item = add_item(builder, entry, target, SINK_FORGET_TENANT);
 
 			item->key = target->tenant;
 			item->key_length = strlen(target->tenant) + 1;
@@ -259,7 +260,7 @@ fill_batch(BatchBuilder *builder)
 
 	while (builder->next < builder->ntaken && builder->docs.len < most)
 	{
-		int			end = run_end(builder);
+		int end = run_end(builder);
 
 		CHECK_FOR_INTERRUPTS();
 		if (worker->taken[builder->next]->kind == DIRTY_ROW)
@@ -276,7 +277,7 @@ fill_batch(BatchBuilder *builder)
 static void
 set_documents(BatchBuilder *builder)
 {
-	SinkBatch  *batch = &builder->lane->batch;
+	SinkBatch *batch = &builder->lane->batch;
 
 	for (int i = 0; i < batch->nitems; i++)
 		if (batch->items[i].doc_length > 0)
@@ -347,7 +348,7 @@ build_batch(BatchBuilder *builder)
 	}
 	PG_CATCH();
 	{
-		ErrorData  *error;
+		ErrorData *error;
 
 		MemoryContextSwitchTo(context);
 		error = CopyErrorData();
@@ -379,14 +380,14 @@ take_limit(SinkWorker *worker, SyncLane *lane)
 bool
 batch_start(SinkWorker *worker, SyncLane *lane)
 {
-	BatchBuilder builder;
+	BatchBuilder  builder;
 	MemoryContext old = CurrentMemoryContext;
-	int			limit = take_limit(worker, lane);
-	int			n;
+	int			  limit = take_limit(worker, lane);
+	int			  n;
 
 	worker->taken = worker->taken == NULL
-		? MemoryContextAlloc(TopMemoryContext, limit * sizeof(DirtyEntry *))
-		: repalloc(worker->taken, limit * sizeof(DirtyEntry *));
+						? MemoryContextAlloc(TopMemoryContext, limit * sizeof(DirtyEntry *))
+						: repalloc(worker->taken, limit * sizeof(DirtyEntry *));
 	n = dirty_take(worker->dirty, lane->number, limit, worker->taken);
 	if (n == 0)
 		return false;
@@ -415,7 +416,7 @@ speed_up(SyncLane *lane)
 static void
 bury(SinkWorker *worker, SyncLane *lane, int i, bool *in_transaction)
 {
-	SinkItem   *item = &lane->batch.items[i];
+	SinkItem *item = &lane->batch.items[i];
 
 	if (!*in_transaction)
 		tenancy_tx_begin("pg_tenancy: writing dead letters");
@@ -428,7 +429,7 @@ bury(SinkWorker *worker, SyncLane *lane, int i, bool *in_transaction)
 static bool
 version_regressed(SinkWorker *worker, const SinkItem *item)
 {
-	uint64		issued = ((uint64) worker->epoch << 52) | worker->received;
+	uint64 issued = ((uint64) worker->epoch << 52) | worker->received;
 
 	return item->stored_version > Max(issued, item->version);
 }
@@ -476,12 +477,12 @@ count_item(SinkShared *shared, const SinkItem *item, bool over, bool dead)
 static void
 settle_dead_letters(SinkWorker *worker, SyncLane *lane)
 {
-	bool		in_transaction = false;
+	bool in_transaction = false;
 
 	for (int i = 0; i < lane->batch.nitems; i++)
 	{
-		SinkItem   *item = &lane->batch.items[i];
-		bool		dead;
+		SinkItem *item = &lane->batch.items[i];
+		bool	  dead;
 
 		if (!is_over(worker, lane, item, &dead))
 			continue;
@@ -507,7 +508,7 @@ report_missing(SinkWorker *worker, SyncLane *lane)
 
 	for (int i = 0; i < lane->batch.nitems; i++)
 	{
-		SinkItem   *item = &lane->batch.items[i];
+		SinkItem *item = &lane->batch.items[i];
 
 		if (item->outcome != SINK_NO_INDEX || item->target == told)
 			continue;
@@ -540,14 +541,14 @@ report_error(SinkWorker *worker, const SinkBatch *batch)
 void
 batch_finish(SinkWorker *worker, SyncLane *lane)
 {
-	SinkBatch  *batch = &lane->batch;
-	int			again = 0;
+	SinkBatch *batch = &lane->batch;
+	int		   again = 0;
 
 	settle_dead_letters(worker, lane);
 	for (int i = batch->nitems - 1; i >= 0; i--)
 	{
-		bool		dead;
-		bool		over = is_over(worker, lane, &batch->items[i], &dead);
+		bool dead;
+		bool over = is_over(worker, lane, &batch->items[i], &dead);
 
 		count_item(worker->shared, &batch->items[i], over, dead);
 		if (over)

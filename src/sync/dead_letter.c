@@ -9,14 +9,14 @@
 #include "utils/memutils.h"
 
 #include "common/spi.h"
+#include "sync/dead_letter.h"
 #include "sync/key.h"
-#include "sync/sink_worker.h"
 
 /* Notes that a key has a dead letter. */
 static void
 remember(SinkWorker *worker, uint32 hash)
 {
-	bool		found;
+	bool found;
 
 	(void) hash_search(worker->dead, &hash, HASH_ENTER, &found);
 }
@@ -25,20 +25,20 @@ remember(SinkWorker *worker, uint32 hash)
 static void
 make_set(SinkWorker *worker)
 {
-	HASHCTL		ctl = {.keysize = sizeof(uint32), .entrysize = sizeof(uint32)};
+	HASHCTL ctl = {.keysize = sizeof(uint32), .entrysize = sizeof(uint32)};
 
 	ctl.hcxt = TopMemoryContext;
-	worker->dead = hash_create("pg_tenancy dead letters", 256, &ctl,
-							   HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
+	worker->dead =
+		hash_create("pg_tenancy dead letters", 256, &ctl, HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
 }
 
 /* Reads which keys have one, when the worker starts. */
 void
 dead_letter_load(SinkWorker *worker)
 {
-	Oid			types[1] = {TEXTOID};
-	Datum		values[1];
-	SpiScope	scope;
+	Oid		 types[1] = {TEXTOID};
+	Datum	 values[1];
+	SpiScope scope;
 
 	make_set(worker);
 	tenancy_tx_begin("pg_tenancy: reading dead letters");
@@ -49,7 +49,7 @@ dead_letter_load(SinkWorker *worker)
 	for (uint64 i = 0; i < SPI_processed; i++)
 	{
 		StringInfoData key;
-		bool		isnull;
+		bool		   isnull;
 
 		initStringInfo(&key);
 		key_from_array(&key, DatumGetArrayTypeP(tenancy_spi_datum(i, 2, &isnull)));
@@ -66,9 +66,9 @@ dead_letter_write(SinkWorker *worker, const DirtyEntry *entry, int64 tenant_id, 
 				  const char *reason, uint64 version)
 {
 	static SPIPlanPtr plan = NULL;
-	Oid			types[7] = {TEXTOID, INT8OID, OIDOID, TEXTARRAYOID, INT4OID, TEXTOID, INT8OID};
-	Datum		values[7];
-	SpiScope	scope;
+	Oid		 types[7] = {TEXTOID, INT8OID, OIDOID, TEXTARRAYOID, INT4OID, TEXTOID, INT8OID};
+	Datum	 values[7];
+	SpiScope scope;
 
 	values[0] = CStringGetTextDatum(worker->driver->name);
 	values[1] = Int64GetDatum(tenant_id);
@@ -80,7 +80,8 @@ dead_letter_write(SinkWorker *worker, const DirtyEntry *entry, int64 tenant_id, 
 	tenancy_spi_begin_as_owner(&scope);
 	tenancy_spi_exec_saved(
 		&plan,
-		"INSERT INTO tenancy.dead_letter AS d (sink, tenant_id, relation, key, status, reason, version)"
+		"INSERT INTO tenancy.dead_letter AS d (sink, tenant_id, relation, key, status, reason, "
+		"version)"
 		" VALUES ($1, $2, $3, $4, $5, $6, $7)"
 		" ON CONFLICT (sink, relation, key) DO UPDATE SET status = excluded.status,"
 		" reason = excluded.reason, version = excluded.version, attempts = d.attempts + 1,"
@@ -95,7 +96,7 @@ bool
 dead_letter_known(SinkWorker *worker, const DirtyEntry *entry)
 {
 	return hash_get_num_entries(worker->dead) > 0 && entry->kind == DIRTY_ROW &&
-		hash_search(worker->dead, &entry->hash, HASH_FIND, NULL) != NULL;
+		   hash_search(worker->dead, &entry->hash, HASH_FIND, NULL) != NULL;
 }
 
 /* Removes the one of a key that got in after all; needs a transaction. */
@@ -103,9 +104,9 @@ void
 dead_letter_remove(SinkWorker *worker, const DirtyEntry *entry)
 {
 	static SPIPlanPtr plan = NULL;
-	Oid			types[3] = {TEXTOID, OIDOID, TEXTARRAYOID};
-	Datum		values[3];
-	SpiScope	scope;
+	Oid				  types[3] = {TEXTOID, OIDOID, TEXTARRAYOID};
+	Datum			  values[3];
+	SpiScope		  scope;
 
 	values[0] = CStringGetTextDatum(worker->driver->name);
 	values[1] = ObjectIdGetDatum(entry->relid);

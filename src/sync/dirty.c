@@ -20,23 +20,23 @@
 
 struct DirtyQueue
 {
-	Oid			relid;			/* hash key */
+	Oid			relid; /* hash key */
 	int			lane;
-	TimestampTz parked_until;	/* 0: not parked */
+	TimestampTz parked_until; /* 0: not parked */
 	dlist_head	entries;
-	dlist_node	turn;			/* in the lane's list */
+	dlist_node	turn; /* in the lane's list */
 };
 
 typedef struct DirtyLane
 {
-	HTAB	   *queues;			/* relid → DirtyQueue */
-	dlist_head	turns;			/* queues with entries, not parked */
-	dlist_head	parked;			/* queues with entries, parked */
+	HTAB	  *queues; /* relid → DirtyQueue */
+	dlist_head turns;  /* queues with entries, not parked */
+	dlist_head parked; /* queues with entries, parked */
 } DirtyLane;
 
 typedef struct DirtyElement
 {
-	DirtyEntry *entry;			/* hash key: its kind, relid and key */
+	DirtyEntry *entry; /* hash key: its kind, relid and key */
 	char		status;
 } DirtyElement;
 
@@ -53,7 +53,7 @@ static inline bool
 same_entry(const DirtyEntry *a, const DirtyEntry *b)
 {
 	return a->hash == b->hash && a->relid == b->relid && a->kind == b->kind &&
-		a->key_length == b->key_length && memcmp(a->key, b->key, a->key_length) == 0;
+		   a->key_length == b->key_length && memcmp(a->key, b->key, a->key_length) == 0;
 }
 
 #define SH_PREFIX dirtytab
@@ -71,25 +71,26 @@ same_entry(const DirtyEntry *a, const DirtyEntry *b)
 
 struct DirtySet
 {
-	MemoryContext context;
+	MemoryContext  context;
 	dirtytab_hash *table;
-	dlist_head	order;			/* pinned marks, oldest commit first */
-	Size		memory;
-	uint64		waiting;
-	int			chunk_open;
-	int			nlanes;
-	DirtyEntry *probe;			/* scratch for look-ups */
-	int			probe_room;
-	DirtyLane	lanes[FLEXIBLE_ARRAY_MEMBER];
+	dlist_head	   order; /* pinned marks, oldest commit first */
+	Size		   memory;
+	uint64		   waiting;
+	int			   chunk_open;
+	int			   nlanes;
+	DirtyEntry	  *probe; /* scratch for look-ups */
+	int			   probe_room;
+	DirtyLane	   lanes[FLEXIBLE_ARRAY_MEMBER];
 };
 
 /* Makes one lane. */
 static void
 init_lane(DirtyLane *lane, MemoryContext context)
 {
-	HASHCTL		ctl = {.keysize = sizeof(Oid), .entrysize = sizeof(DirtyQueue), .hcxt = context};
+	HASHCTL ctl = {.keysize = sizeof(Oid), .entrysize = sizeof(DirtyQueue), .hcxt = context};
 
-	lane->queues = hash_create("pg_tenancy queues", 64, &ctl, HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
+	lane->queues =
+		hash_create("pg_tenancy queues", 64, &ctl, HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
 	dlist_init(&lane->turns);
 	dlist_init(&lane->parked);
 }
@@ -100,7 +101,7 @@ dirty_create(int lanes)
 {
 	MemoryContext context =
 		AllocSetContextCreate(TopMemoryContext, "pg_tenancy dirty set", ALLOCSET_DEFAULT_SIZES);
-	DirtySet   *set =
+	DirtySet *set =
 		MemoryContextAllocZero(context, offsetof(DirtySet, lanes) + lanes * sizeof(DirtyLane));
 
 	set->context = context;
@@ -119,7 +120,7 @@ static inline Size
 entry_size(const DirtyEntry *entry)
 {
 	return offsetof(DirtyEntry, key) + entry->key_length + 2 * sizeof(DirtyElement) +
-		2 * sizeof(void *);
+		   2 * sizeof(void *);
 }
 
 /* Fills the scratch entry with a key to look for. */
@@ -146,10 +147,10 @@ probe_for(DirtySet *set, const DirtyKey *key)
 static DirtyEntry *
 find_entry(DirtySet *set, const DirtyKey *key)
 {
-	DirtyEntry *probe = probe_for(set, key);
+	DirtyEntry	 *probe = probe_for(set, key);
 	DirtyElement *element = dirtytab_lookup(set->table, probe);
-	DirtyEntry *entry;
-	bool		found;
+	DirtyEntry	 *entry;
+	bool		  found;
 
 	if (element != NULL)
 		return element->entry;
@@ -274,8 +275,8 @@ take_entry(DirtySet *set, DirtyEntry *entry)
 int
 dirty_take(DirtySet *set, int lane_number, int most, DirtyEntry **entries)
 {
-	DirtyLane  *lane = &set->lanes[lane_number];
-	int			taken = 0;
+	DirtyLane *lane = &set->lanes[lane_number];
+	int		   taken = 0;
 
 	while (taken < most && !dlist_is_empty(&lane->turns))
 	{
@@ -301,7 +302,7 @@ dirty_take(DirtySet *set, int lane_number, int most, DirtyEntry **entries)
 static void
 close_in_flight(DirtySet *set, DirtyEntry *entry)
 {
-	DirtyMark  *mark = &entry->marks[!entry->waiting];
+	DirtyMark *mark = &entry->marks[!entry->waiting];
 
 	unpin(mark);
 	if (mark->chunk)
@@ -354,8 +355,8 @@ merge_marks(DirtySet *set, DirtyMark *old, DirtyMark *newer)
 void
 dirty_again(DirtySet *set, DirtyEntry *entry, bool failed)
 {
-	DirtyMark  *old = &entry->marks[!entry->waiting];
-	DirtyMark  *newer = &entry->marks[entry->waiting];
+	DirtyMark *old = &entry->marks[!entry->waiting];
+	DirtyMark *newer = &entry->marks[entry->waiting];
 
 	if (entry->is_waiting)
 		merge_marks(set, old, newer);
@@ -391,7 +392,7 @@ unpark(DirtyLane *lane, TimestampTz now, bool all)
 {
 	dlist_mutable_iter iter;
 
-	dlist_foreach_modify(iter, &lane->parked)
+	dlist_foreach_modify (iter, &lane->parked)
 	{
 		DirtyQueue *queue = dlist_container(DirtyQueue, turn, iter.cur);
 
@@ -420,12 +421,12 @@ dirty_next_unpark(DirtySet *set)
 
 	for (int i = 0; i < set->nlanes; i++)
 	{
-		dlist_iter	iter;
+		dlist_iter iter;
 
 		if (dlist_is_empty(&set->lanes[i].parked))
 			continue;
 		unpark(&set->lanes[i], now, false);
-		dlist_foreach(iter, &set->lanes[i].parked)
+		dlist_foreach (iter, &set->lanes[i].parked)
 		{
 			DirtyQueue *queue = dlist_container(DirtyQueue, turn, iter.cur);
 
@@ -439,7 +440,7 @@ dirty_next_unpark(DirtySet *set)
 bool
 dirty_oldest(DirtySet *set, uint64 *lsn, TimestampTz *commit_time)
 {
-	DirtyMark  *oldest;
+	DirtyMark *oldest;
 
 	if (dlist_is_empty(&set->order))
 		return false;

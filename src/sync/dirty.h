@@ -11,22 +11,22 @@
 #include "datatype/timestamp.h"
 #include "lib/ilist.h"
 
-typedef struct DirtySet DirtySet;
+typedef struct DirtySet	  DirtySet;
 typedef struct DirtyQueue DirtyQueue;
 
 typedef enum DirtyKind
 {
 	DIRTY_ROW,
-	DIRTY_TABLE,				/* every row of relid, after a TRUNCATE */
-	DIRTY_TENANT				/* key is a tenant's name */
+	DIRTY_TABLE, /* every row of relid, after a TRUNCATE */
+	DIRTY_TENANT /* key is a tenant's name */
 } DirtyKind;
 
 /* Why a key is dirty, and since when. */
 typedef struct DirtyMark
 {
-	dlist_node	order;			/* in DirtySet.order while pinned */
-	bool		pinned;			/* from the WAL: the slot must not pass lsn */
-	bool		chunk;			/* from a scan, whose progress waits for it */
+	dlist_node	order;	/* in DirtySet.order while pinned */
+	bool		pinned; /* from the WAL: the slot must not pass lsn */
+	bool		chunk;	/* from a scan, whose progress waits for it */
 	uint64		lsn;
 	TimestampTz commit_time;
 } DirtyMark;
@@ -34,15 +34,15 @@ typedef struct DirtyMark
 typedef struct DirtyEntry
 {
 	Oid			relid;
-	uint8		kind;			/* DirtyKind */
-	uint8		waiting;		/* which of marks is the waiting one; the other is in flight */
+	uint8		kind;	 /* DirtyKind */
+	uint8		waiting; /* which of marks is the waiting one; the other is in flight */
 	bool		is_waiting;
 	bool		is_in_flight;
 	uint16		attempts;
 	uint32		hash;
-	uint64		version_lsn;	/* newest commit that touched the row */
+	uint64		version_lsn; /* newest commit that touched the row */
 	DirtyMark	marks[2];
-	DirtyQueue *queue;			/* while waiting and not in flight */
+	DirtyQueue *queue; /* while waiting and not in flight */
 	dlist_node	in_queue;
 	int			key_length;
 	char		key[FLEXIBLE_ARRAY_MEMBER];
@@ -60,20 +60,20 @@ typedef struct DirtyKey
 	bool		chunk;
 } DirtyKey;
 
-extern DirtySet *dirty_create(int lanes);
-extern void dirty_mark(DirtySet *set, const DirtyKey *key);
-extern int	dirty_take(DirtySet *set, int lane, int most, DirtyEntry **entries);
-extern void dirty_done(DirtySet *set, DirtyEntry *entry);
-extern void dirty_again(DirtySet *set, DirtyEntry *entry, bool failed);
-extern uint32 dirty_hash(DirtyKind kind, Oid relid, const char *key, int key_length);
-extern void dirty_park(DirtySet *set, Oid relid, TimestampTz until);
-extern void dirty_unpark_all(DirtySet *set);
+extern DirtySet	  *dirty_create(int lanes);
+extern void		   dirty_mark(DirtySet *set, const DirtyKey *key);
+extern int		   dirty_take(DirtySet *set, int lane, int most, DirtyEntry **entries);
+extern void		   dirty_done(DirtySet *set, DirtyEntry *entry);
+extern void		   dirty_again(DirtySet *set, DirtyEntry *entry, bool failed);
+extern uint32	   dirty_hash(DirtyKind kind, Oid relid, const char *key, int key_length);
+extern void		   dirty_park(DirtySet *set, Oid relid, TimestampTz until);
+extern void		   dirty_unpark_all(DirtySet *set);
 extern TimestampTz dirty_next_unpark(DirtySet *set);
 
-extern bool dirty_oldest(DirtySet *set, uint64 *lsn, TimestampTz *commit_time);
+extern bool	  dirty_oldest(DirtySet *set, uint64 *lsn, TimestampTz *commit_time);
 extern uint64 dirty_count(DirtySet *set);
-extern Size dirty_memory(DirtySet *set);
-extern int	dirty_chunk_open(DirtySet *set);
-extern bool dirty_has_work(DirtySet *set, int lane);
+extern Size	  dirty_memory(DirtySet *set);
+extern int	  dirty_chunk_open(DirtySet *set);
+extern bool	  dirty_has_work(DirtySet *set, int lane);
 
 #endif

@@ -24,19 +24,19 @@
 
 #include <math.h>
 
-typedef void (*ValueWriter) (StringInfo out, Datum value, FmgrInfo *output);
+typedef void (*ValueWriter)(StringInfo out, Datum value, FmgrInfo *output);
 
 typedef struct DocumentColumn
 {
-	int			attribute;		/* from 0 */
-	char	   *prefix;			/* "name": with the comma before it */
+	int			attribute; /* from 0 */
+	char	   *prefix;	   /* "name": with the comma before it */
 	ValueWriter write;
 	FmgrInfo	output;
 } DocumentColumn;
 
 struct DocumentWriter
 {
-	int			ncolumns;
+	int			   ncolumns;
 	DocumentColumn columns[FLEXIBLE_ARRAY_MEMBER];
 };
 
@@ -51,7 +51,7 @@ write_int2(StringInfo out, Datum value, FmgrInfo *output)
 static void
 write_int4(StringInfo out, Datum value, FmgrInfo *output)
 {
-	char		digits[12];
+	char digits[12];
 
 	appendBinaryStringInfo(out, digits, pg_ltoa(DatumGetInt32(value), digits));
 }
@@ -60,7 +60,7 @@ write_int4(StringInfo out, Datum value, FmgrInfo *output)
 static void
 write_int8(StringInfo out, Datum value, FmgrInfo *output)
 {
-	char		digits[MAXINT8LEN + 1];
+	char digits[MAXINT8LEN + 1];
 
 	appendBinaryStringInfo(out, digits, pg_lltoa(DatumGetInt64(value), digits));
 }
@@ -76,7 +76,7 @@ write_bool(StringInfo out, Datum value, FmgrInfo *output)
 static void
 write_bare(StringInfo out, Datum value, FmgrInfo *output)
 {
-	char	   *text = OutputFunctionCall(output, value);
+	char *text = OutputFunctionCall(output, value);
 
 	appendStringInfoString(out, text);
 	pfree(text);
@@ -106,7 +106,7 @@ write_float8(StringInfo out, Datum value, FmgrInfo *output)
 static void
 write_numeric(StringInfo out, Datum value, FmgrInfo *output)
 {
-	Numeric		number = DatumGetNumeric(value);
+	Numeric number = DatumGetNumeric(value);
 
 	if (numeric_is_nan(number) || numeric_is_inf(number))
 		appendStringInfoString(out, "null");
@@ -118,7 +118,7 @@ write_numeric(StringInfo out, Datum value, FmgrInfo *output)
 static void
 write_text(StringInfo out, Datum value, FmgrInfo *output)
 {
-	text	   *packed = DatumGetTextPP(value);
+	text *packed = DatumGetTextPP(value);
 
 	tenancy_json_string(out, VARDATA_ANY(packed), VARSIZE_ANY_EXHDR(packed));
 	if ((Pointer) packed != DatumGetPointer(value))
@@ -129,7 +129,7 @@ write_text(StringInfo out, Datum value, FmgrInfo *output)
 static void
 write_quoted(StringInfo out, Datum value, FmgrInfo *output)
 {
-	char	   *text = OutputFunctionCall(output, value);
+	char *text = OutputFunctionCall(output, value);
 
 	tenancy_json_string(out, text, strlen(text));
 	pfree(text);
@@ -139,7 +139,7 @@ write_quoted(StringInfo out, Datum value, FmgrInfo *output)
 static void
 append_one_line(StringInfo out, const char *json, int length)
 {
-	int			start = out->len;
+	int start = out->len;
 
 	appendBinaryStringInfo(out, json, length);
 	for (char *c = out->data + start; c < out->data + out->len; c++)
@@ -151,7 +151,7 @@ append_one_line(StringInfo out, const char *json, int length)
 static void
 write_json(StringInfo out, Datum value, FmgrInfo *output)
 {
-	text	   *packed = DatumGetTextPP(value);
+	text *packed = DatumGetTextPP(value);
 
 	append_one_line(out, VARDATA_ANY(packed), VARSIZE_ANY_EXHDR(packed));
 }
@@ -160,7 +160,7 @@ write_json(StringInfo out, Datum value, FmgrInfo *output)
 static void
 write_jsonb(StringInfo out, Datum value, FmgrInfo *output)
 {
-	Jsonb	   *json = DatumGetJsonbP(value);
+	Jsonb *json = DatumGetJsonbP(value);
 
 	(void) JsonbToCString(out, &json->root, VARSIZE(json));
 }
@@ -169,7 +169,7 @@ write_jsonb(StringInfo out, Datum value, FmgrInfo *output)
 static void
 append_datetime(StringInfo out, Datum value, Oid type)
 {
-	char		text[MAXDATELEN + 1];
+	char text[MAXDATELEN + 1];
 
 	(void) JsonEncodeDateTime(text, value, type, NULL);
 	appendStringInfo(out, "\"%s\"", text);
@@ -209,7 +209,7 @@ write_timestamptz(StringInfo out, Datum value, FmgrInfo *output)
 static void
 write_array(StringInfo out, Datum value, FmgrInfo *output)
 {
-	text	   *json = DatumGetTextPP(DirectFunctionCall1(array_to_json, value));
+	text *json = DatumGetTextPP(DirectFunctionCall1(array_to_json, value));
 
 	append_one_line(out, VARDATA_ANY(json), VARSIZE_ANY_EXHDR(json));
 }
@@ -218,7 +218,7 @@ write_array(StringInfo out, Datum value, FmgrInfo *output)
 static void
 write_row(StringInfo out, Datum value, FmgrInfo *output)
 {
-	text	   *json = DatumGetTextPP(DirectFunctionCall1(row_to_json, value));
+	text *json = DatumGetTextPP(DirectFunctionCall1(row_to_json, value));
 
 	append_one_line(out, VARDATA_ANY(json), VARSIZE_ANY_EXHDR(json));
 }
@@ -280,10 +280,10 @@ writer_of(Oid type)
 static void
 init_column(DocumentColumn *column, Form_pg_attribute attribute, bool first)
 {
-	Oid			type = getBaseType(attribute->atttypid);
+	Oid			   type = getBaseType(attribute->atttypid);
 	StringInfoData prefix;
-	Oid			output;
-	bool		varlena;
+	Oid			   output;
+	bool		   varlena;
 
 	initStringInfo(&prefix);
 	appendStringInfoChar(&prefix, first ? '{' : ',');
@@ -320,7 +320,7 @@ document_writer_make(TupleDesc desc)
 static void
 convert_to_utf8(StringInfo out, int start)
 {
-	char	   *converted;
+	char *converted;
 
 	if (GetDatabaseEncoding() == PG_UTF8)
 		return;
@@ -337,7 +337,7 @@ convert_to_utf8(StringInfo out, int start)
 void
 document_append(DocumentWriter *writer, TupleTableSlot *slot, StringInfo out)
 {
-	int			start = out->len;
+	int start = out->len;
 
 	slot_getallattrs(slot);
 	for (int i = 0; i < writer->ncolumns; i++)

@@ -55,9 +55,9 @@ key_to_array(const char *key, int key_length)
 void
 key_from_array(StringInfo key, ArrayType *array)
 {
-	Datum	   *values;
-	bool	   *nulls;
-	int			n;
+	Datum *values;
+	bool  *nulls;
+	int	   n;
 
 	deconstruct_array(array, TEXTOID, -1, false, TYPALIGN_INT, &values, &nulls, &n);
 	for (int i = 0; i < n; i++)
@@ -69,9 +69,9 @@ key_from_array(StringInfo key, ArrayType *array)
 List *
 key_columns_of(Relation relation)
 {
-	Oid			index = RelationGetPrimaryKeyIndex(relation);
-	Relation	pk;
-	List	   *names = NIL;
+	Oid		 index = RelationGetPrimaryKeyIndex(relation);
+	Relation pk;
+	List	*names = NIL;
 
 	if (!OidIsValid(index))
 		return NIL;

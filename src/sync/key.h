@@ -9,11 +9,11 @@
 #include "utils/array.h"
 #include "utils/rel.h"
 
-extern void key_append_part(StringInfo key, const char *text);
-extern int	key_parts(const char *key, int key_length, const char **parts, int most);
+extern void		  key_append_part(StringInfo key, const char *text);
+extern int		  key_parts(const char *key, int key_length, const char **parts, int most);
 extern ArrayType *key_to_array(const char *key, int key_length);
-extern void key_from_array(StringInfo key, ArrayType *array);
-extern List *key_columns_of(Relation relation);
-extern void key_pin_settings(void);
+extern void		  key_from_array(StringInfo key, ArrayType *array);
+extern List		 *key_columns_of(Relation relation);
+extern void		  key_pin_settings(void);
 
 #endif

@@ -90,3 +90,41 @@ COMMENT ON COLUMN tenancy.dead_letter.reason IS 'What the server said';
 
 SELECT pg_catalog.pg_extension_config_dump('tenancy.instance', '');
 SELECT pg_catalog.pg_extension_config_dump('tenancy.sync_table', 'WHERE blueprint <> ''case_studies''');
+
+CREATE FUNCTION tenancy.request_resync(only_sink text, only_tenant bigint, only_blueprint text, only_table text) RETURNS bigint
+    LANGUAGE sql VOLATILE PARALLEL UNSAFE
+    BEGIN ATOMIC
+        WITH requested AS (
+            INSERT INTO tenancy.resync (sink, tenant_id, table_name)
+            SELECT k.name, t.id, s.table_name
+              FROM tenancy.tenant t
+              JOIN tenancy.sync_table s ON s.blueprint OPERATOR(pg_catalog.=) t.blueprint
+              JOIN tenancy.sink k
+                ON CASE WHEN k.name OPERATOR(pg_catalog.=) 'search' THEN s.index_type IS NOT NULL
+                        ELSE pg_catalog.cardinality(s.cache_keys) OPERATOR(pg_catalog.+)
+                             pg_catalog.cardinality(s.cache_tags) OPERATOR(pg_catalog.>) 0 END
+             WHERE t.status OPERATOR(pg_catalog.<>) 'dropped'
+               AND (only_sink IS NULL OR k.name OPERATOR(pg_catalog.=) only_sink)
+               AND (only_tenant IS NULL OR t.id OPERATOR(pg_catalog.=) only_tenant)
+               AND (only_blueprint IS NULL OR s.blueprint OPERATOR(pg_catalog.=) only_blueprint)
+               AND (only_table IS NULL OR s.table_name OPERATOR(pg_catalog.=) only_table::name)
+            ON CONFLICT (sink, tenant_id, table_name) DO UPDATE
+               SET phase = 'rows', last_key = NULL, rows_done = 0, last_error = NULL,
+                   requested_at = pg_catalog.clock_timestamp()
+            RETURNING 1)
+        SELECT pg_catalog.count(*) FROM requested;
+    END;
+COMMENT ON FUNCTION tenancy.request_resync(text, bigint, text, text) IS 'Asks for a resync of the synced tables that match every argument that is not null; returns how many. Used by the extension itself; see tenancy.resync()';
+REVOKE ALL ON FUNCTION tenancy.request_resync(text, bigint, text, text) FROM PUBLIC;
+
+CREATE FUNCTION tenancy.resync(tenant text DEFAULT NULL, relation text DEFAULT NULL) RETURNS bigint
+    LANGUAGE sql VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+    BEGIN ATOMIC
+        SELECT pg_catalog.sum(tenancy.request_resync(NULL, t.id, NULL, relation))::bigint
+          FROM tenancy.tenant t
+         WHERE t.status OPERATOR(pg_catalog.<>) 'dropped'
+           AND (tenant IS NULL OR t.name OPERATOR(pg_catalog.=) tenant);
+    END;
+COMMENT ON FUNCTION tenancy.resync(text, text) IS 'Makes the sinks look at every row, and at every document, of a tenant''s table again; NULL: of all tenants, of all synced tables. Writers are not blocked; table tenancy.resync shows what is left. Returns the number of tables and sinks, NULL if there is no such tenant';
+REVOKE ALL ON FUNCTION tenancy.resync(text, text) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION tenancy.resync(text, text) TO tenancy_operator, tenancy_admin;

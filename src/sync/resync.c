@@ -10,6 +10,7 @@
 
 #include "catalog/namespace.h"
 #include "catalog/pg_type.h"
+#include "miscadmin.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
@@ -28,22 +29,23 @@
 /* The table that is being scanned. */
 typedef struct Resync
 {
-	int64		tenant_id;
-	char		table_name[NAMEDATALEN];
-	Oid			relid;
-	bool		ghosts;			/* phase */
-	StringInfoData position;	/* last one given out, empty: none */
-	int64		given;			/* rows of the open chunk */
-	bool		at_end;			/* the phase gave all it has */
-	SinkListing *listing;
-	uint64		fence;			/* batches up to this number must have ended first */
-	StringInfoData keys;		/* of the chunk */
+	int64		   tenant_id;
+	char		   table_name[NAMEDATALEN];
+	TimestampTz	   requested_at; /* another one: it was asked for again meanwhile */
+	Oid			   relid;
+	bool		   ghosts;	 /* phase */
+	StringInfoData position; /* last one given out, empty: none */
+	int64		   given;	 /* rows of the open chunk */
+	bool		   at_end;	 /* the phase gave all it has */
+	SinkListing	  *listing;
+	uint64		   fence; /* batches up to this number must have ended first */
+	StringInfoData keys;  /* of the chunk */
 } Resync;
 
-static bool wanted = true;
-static bool active = false;
+static bool		   wanted = true;
+static bool		   active = false;
 static TimestampTz not_before = 0;
-static Resync resync;
+static Resync	   resync;
 
 /* Look at tenancy.resync again. */
 void
@@ -64,19 +66,12 @@ resync_pending(void)
 void
 resync_request_all(const char *sink)
 {
-	Oid			types[1] = {TEXTOID};
-	Datum		values[1] = {CStringGetTextDatum(sink)};
-	SpiScope	scope;
+	Oid		 types[1] = {TEXTOID};
+	Datum	 values[1] = {CStringGetTextDatum(sink)};
+	SpiScope scope;
 
 	tenancy_spi_begin_as_owner(&scope);
-	tenancy_spi_exec("INSERT INTO tenancy.resync (sink, tenant_id, table_name)"
-					 " SELECT $1, t.id, s.table_name FROM tenancy.tenant t"
-					 "   JOIN tenancy.sync_table s USING (blueprint) WHERE t.status <> 'dropped'"
-					 "    AND CASE $1 WHEN 'search' THEN s.index_type IS NOT NULL"
-					 "        ELSE s.cache_keys <> '{}' OR s.cache_tags <> '{}' END"
-					 " ON CONFLICT (sink, tenant_id, table_name)"
-					 " DO UPDATE SET last_key = NULL, phase = 'rows', rows_done = 0",
-					 1, types, values, NULL);
+	tenancy_spi_exec("SELECT tenancy.request_resync($1, NULL, NULL, NULL)", 1, types, values, NULL);
 	tenancy_spi_end(&scope);
 }
 
@@ -84,11 +79,11 @@ resync_request_all(const char *sink)
 void
 resync_request_ghosts(const SinkTarget *target)
 {
-	Oid			types[2] = {INT8OID, NAMEOID};
-	Datum		values[2];
-	NameData	table;
-	char	   *name = get_rel_name(target->relid);
-	SpiScope	scope;
+	Oid		 types[2] = {INT8OID, NAMEOID};
+	Datum	 values[2];
+	NameData table;
+	char	*name = get_rel_name(target->relid);
+	SpiScope scope;
 
 	if (name == NULL)
 		return;
@@ -99,7 +94,7 @@ resync_request_ghosts(const SinkTarget *target)
 	tenancy_spi_exec("INSERT INTO tenancy.resync AS r (sink, tenant_id, table_name, phase)"
 					 " VALUES ('search', $1, $2, 'ghosts')"
 					 " ON CONFLICT (sink, tenant_id, table_name) DO UPDATE"
-					 " SET requested_at = pg_catalog.now()",
+					 " SET requested_at = pg_catalog.clock_timestamp()",
 					 2, types, values, NULL);
 	tenancy_spi_end(&scope);
 	if (active && resync.ghosts && resync.relid == target->relid)
@@ -107,32 +102,28 @@ resync_request_ghosts(const SinkTarget *target)
 	resync_wake();
 }
 
-/* Parameters that name the active row of tenancy.resync. */
+/*
+ * Runs a statement on the active row of tenancy.resync.  Parameters $1 to $4 name it; if
+ * it was asked for again meanwhile it is another row, and nothing happens.
+ */
 static void
-row_parameters(SinkWorker *worker, Datum *values)
+change_row(SinkWorker *worker, const char *sql, Oid type, Datum value, int64 count)
 {
-	static NameData table;
+	Oid		 types[6] = {TEXTOID, INT8OID, NAMEOID, TIMESTAMPTZOID, type, INT8OID};
+	Datum	 values[6];
+	char	 nulls[6] = {' ', ' ', ' ', ' ', value ? ' ' : 'n', ' '};
+	NameData table;
+	SpiScope scope;
 
 	namestrcpy(&table, resync.table_name);
 	values[0] = CStringGetTextDatum(worker->driver->name);
 	values[1] = Int64GetDatum(resync.tenant_id);
 	values[2] = NameGetDatum(&table);
-}
-
-/* Runs a statement on the active row of tenancy.resync with one more parameter or two. */
-static void
-change_row(SinkWorker *worker, const char *sql, Oid type, Datum value, Datum count)
-{
-	Oid			types[5] = {TEXTOID, INT8OID, NAMEOID, type, INT8OID};
-	Datum		values[5];
-	char		nulls[5] = {' ', ' ', ' ', value ? ' ' : 'n', ' '};
-	SpiScope	scope;
-
-	row_parameters(worker, values);
-	values[3] = value;
-	values[4] = count;
+	values[3] = TimestampTzGetDatum(resync.requested_at);
+	values[4] = value;
+	values[5] = Int64GetDatum(count);
 	tenancy_spi_begin_as_owner(&scope);
-	tenancy_spi_exec(sql, OidIsValid(type) ? 5 : 3, types, values, nulls);
+	tenancy_spi_exec(sql, OidIsValid(type) ? 6 : 4, types, values, nulls);
 	tenancy_spi_end(&scope);
 }
 
@@ -140,16 +131,17 @@ change_row(SinkWorker *worker, const char *sql, Oid type, Datum value, Datum cou
 static void
 save_position(SinkWorker *worker)
 {
-	Datum		position = (Datum) 0;
+	Datum position = (Datum) 0;
 
 	if (resync.given == 0)
 		return;
 	if (!resync.ghosts)
 		position = PointerGetDatum(key_to_array(resync.position.data, resync.position.len));
-	change_row(worker,
-			   "UPDATE tenancy.resync SET last_key = $4, rows_done = rows_done + $5,"
-			   " last_error = NULL WHERE sink = $1 AND tenant_id = $2 AND table_name = $3",
-			   TEXTARRAYOID, position, Int64GetDatum(resync.given));
+	change_row(
+		worker,
+		"UPDATE tenancy.resync SET last_key = $5, rows_done = rows_done + $6, last_error = NULL"
+		" WHERE sink = $1 AND tenant_id = $2 AND table_name = $3 AND requested_at = $4",
+		TEXTARRAYOID, position, resync.given);
 	resync.given = 0;
 }
 
@@ -171,13 +163,13 @@ end_phase(SinkWorker *worker)
 	if (!resync.ghosts && worker->driver->list_open != NULL)
 		change_row(worker,
 				   "UPDATE tenancy.resync SET phase = 'ghosts', last_key = NULL"
-				   " WHERE sink = $1 AND tenant_id = $2 AND table_name = $3",
-				   InvalidOid, (Datum) 0, (Datum) 0);
+				   " WHERE sink = $1 AND tenant_id = $2 AND table_name = $3 AND requested_at = $4",
+				   InvalidOid, (Datum) 0, 0);
 	else
 		change_row(worker,
 				   "DELETE FROM tenancy.resync"
-				   " WHERE sink = $1 AND tenant_id = $2 AND table_name = $3",
-				   InvalidOid, (Datum) 0, (Datum) 0);
+				   " WHERE sink = $1 AND tenant_id = $2 AND table_name = $3 AND requested_at = $4",
+				   InvalidOid, (Datum) 0, 0);
 }
 
 /* Makes a row of the query below the active one. */
@@ -185,8 +177,8 @@ static void
 activate(int row)
 {
 	MemoryContext old = MemoryContextSwitchTo(TopMemoryContext);
-	bool		isnull;
-	Datum		position;
+	bool		  isnull;
+	Datum		  position;
 
 	resync.tenant_id = tenancy_spi_int64(row, 1);
 	strlcpy(resync.table_name, tenancy_spi_text(row, 2), NAMEDATALEN);
@@ -200,6 +192,7 @@ activate(int row)
 	position = tenancy_spi_datum(row, 4, &isnull);
 	if (!isnull)
 		key_from_array(&resync.position, DatumGetArrayTypeP(position));
+	resync.requested_at = DatumGetTimestampTz(tenancy_spi_datum(row, 6, &isnull));
 	resync.given = 0;
 	resync.at_end = false;
 	MemoryContextSwitchTo(old);
@@ -209,7 +202,7 @@ activate(int row)
 static Oid
 relation_of(int row)
 {
-	Oid			schema = get_namespace_oid(tenancy_spi_text(row, 5), true);
+	Oid schema = get_namespace_oid(tenancy_spi_text(row, 5), true);
 
 	return OidIsValid(schema) ? get_relname_relid(tenancy_spi_text(row, 2), schema) : InvalidOid;
 }
@@ -218,16 +211,17 @@ relation_of(int row)
 static bool
 choose(SinkWorker *worker)
 {
-	Oid			types[1] = {TEXTOID};
-	Datum		values[1] = {CStringGetTextDatum(worker->driver->name)};
-	SpiScope	scope;
-	bool		chosen = false;
+	Oid		 types[1] = {TEXTOID};
+	Datum	 values[1] = {CStringGetTextDatum(worker->driver->name)};
+	SpiScope scope;
+	bool	 chosen = false;
 
 	tenancy_spi_begin_as_owner(&scope);
-	tenancy_spi_exec("SELECT r.tenant_id, r.table_name, r.phase, r.last_key, t.schema_name"
-					 "  FROM tenancy.resync r LEFT JOIN tenancy.tenant t ON t.id = r.tenant_id"
-					 " WHERE r.sink = $1 ORDER BY r.requested_at LIMIT 100",
-					 1, types, values, NULL);
+	tenancy_spi_exec(
+		"SELECT r.tenant_id, r.table_name, r.phase, r.last_key, t.schema_name, r.requested_at"
+		"  FROM tenancy.resync r LEFT JOIN tenancy.tenant t ON t.id = r.tenant_id"
+		" WHERE r.sink = $1 ORDER BY r.requested_at LIMIT 100",
+		1, types, values, NULL);
 	wanted = SPI_processed > 0;
 	for (uint64 row = 0; row < SPI_processed && !chosen; row++)
 	{
@@ -237,7 +231,7 @@ choose(SinkWorker *worker)
 		resync.relid = tenancy_spi_text(row, 5) ? relation_of(row) : InvalidOid;
 		target = OidIsValid(resync.relid) ? target_find(resync.relid) : NULL;
 		chosen = target == NULL || worker->driver->target_ready == NULL ||
-			worker->driver->target_ready(target);
+				 worker->driver->target_ready(target);
 	}
 	tenancy_spi_end(&scope);
 	return chosen;
@@ -247,7 +241,7 @@ choose(SinkWorker *worker)
 static void
 read_rows(const SinkTarget *target)
 {
-	RowReader  *reader;
+	RowReader	   *reader;
 	RowReaderResult result = row_reader_open(target, &reader);
 
 	resetStringInfo(&resync.keys);
@@ -264,12 +258,12 @@ read_rows(const SinkTarget *target)
 static void
 mark_key(SinkWorker *worker, const char *key, int key_length)
 {
-	DirtyKey	dirty = {.kind = DIRTY_ROW,
-						 .relid = resync.relid,
-						 .key = key,
-						 .key_length = key_length,
-						 .lsn = worker->received,
-						 .chunk = true};
+	DirtyKey dirty = {.kind = DIRTY_ROW,
+					  .relid = resync.relid,
+					  .key = key,
+					  .key_length = key_length,
+					  .lsn = worker->received,
+					  .chunk = true};
 
 	dirty_mark(worker->dirty, &dirty);
 }
@@ -294,15 +288,12 @@ mark_chunk(SinkWorker *worker, int nkeys)
 
 	while (p < end)
 	{
-		int			skip = resync.ghosts ? 0 : parts_length(p, 1);
-		int			length = parts_length(p + skip, nkeys);
+		int skip = parts_length(p, 1);
+		int length = parts_length(p + skip, nkeys);
 
 		mark_key(worker, p + skip, length);
-		if (!resync.ghosts)
-		{
-			resetStringInfo(&resync.position);
-			appendBinaryStringInfo(&resync.position, p, skip + length);
-		}
+		resetStringInfo(&resync.position);
+		appendBinaryStringInfo(&resync.position, p, skip + length);
 		p += skip + length;
 	}
 }
@@ -335,36 +326,86 @@ fence_passed(SinkWorker *worker)
 	return true;
 }
 
-/* Asks the sink for the next documents of the active table and marks them; true: again soon. */
+/* Marks the keys of a page that have no row. */
+static void
+mark_ghosts(SinkWorker *worker, RowReader *reader, int nkeys)
+{
+	const char *p = resync.keys.data;
+	const char *end = p + resync.keys.len;
+
+	while (p < end)
+	{
+		int length = parts_length(p, nkeys);
+
+		CHECK_FOR_INTERRUPTS();
+		if (!row_reader_fetch(reader, p, length, NULL))
+			mark_key(worker, p, length);
+		p += length;
+	}
+}
+
+/* The listing cannot go on: it begins anew after a pause. */
+static void
+put_off(SinkWorker *worker)
+{
+	close_listing(worker);
+	active = false;
+	not_before = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), PAUSE_MS);
+}
+
+/* Looks for the rows of a page of documents; needs a transaction. */
+static void
+check_page(SinkWorker *worker)
+{
+	const SinkTarget *target = target_find(resync.relid);
+	RowReader		 *reader;
+	RowReaderResult	  result;
+
+	if (target == NULL)
+		return;
+	result = row_reader_open(target, &reader);
+	if (result == ROWS_READY)
+		mark_ghosts(worker, reader, target->nkeys);
+	row_reader_close(reader);
+	if (result == ROWS_LOCKED)
+		put_off(worker);
+}
+
+/* Starts listing the active table's documents; false: not yet. */
+static bool
+open_listing(SinkWorker *worker)
+{
+	const SinkTarget *target;
+
+	if (!fence_passed(worker))
+		return false;
+	tenancy_tx_begin("pg_tenancy: looking for documents without a row");
+	target = target_find(resync.relid);
+	if (target != NULL && target->alias != NULL)
+		resync.listing = worker->driver->list_open(target);
+	tenancy_tx_commit();
+	resync.at_end = resync.listing == NULL;
+	return true;
+}
+
+/* Asks the sink for the next documents of the active table; true: again soon. */
 static bool
 next_documents(SinkWorker *worker)
 {
-	const SinkTarget *target;
 	SinkListResult result;
-	int			nkeys;
 
-	tenancy_tx_begin("pg_tenancy: looking for documents without a row");
-	target = target_find(resync.relid);
-	tenancy_tx_commit();
-	if (target == NULL)
-		resync.at_end = true;
-	if (target == NULL)
-		return true;
-	nkeys = target->nkeys;
-	if (resync.listing == NULL && !fence_passed(worker))
-		return false;
 	if (resync.listing == NULL)
-		resync.listing = worker->driver->list_open(target);
+		return open_listing(worker);
 	resetStringInfo(&resync.keys);
 	result = worker->driver->list_next(resync.listing, &resync.keys);
 	resync.at_end = result == SINK_LIST_END;
-	if (result == SINK_LIST_PAGE)
-		mark_chunk(worker, nkeys);
 	if (result == SINK_LIST_FAILED)
+		put_off(worker);
+	if (result == SINK_LIST_PAGE)
 	{
-		close_listing(worker);
-		active = false;
-		not_before = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), PAUSE_MS);
+		tenancy_tx_begin("pg_tenancy: looking for documents without a row");
+		check_page(worker);
+		tenancy_tx_commit();
 	}
 	return result == SINK_LIST_PAGE || result == SINK_LIST_END;
 }
@@ -398,16 +439,14 @@ static void
 note_error(SinkWorker *worker, const char *message)
 {
 	tenancy_tx_abort();
-	close_listing(worker);
-	active = false;
-	not_before = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), PAUSE_MS);
+	put_off(worker);
 	worker_set_error(&worker->shared->worker, message);
 	tenancy_tx_begin("pg_tenancy: putting a resync off");
 	change_row(worker,
-			   "UPDATE tenancy.resync SET last_error = $4, rows_done = rows_done + $5,"
-			   " requested_at = pg_catalog.now()"
-			   " WHERE sink = $1 AND tenant_id = $2 AND table_name = $3",
-			   TEXTOID, CStringGetTextDatum(message), Int64GetDatum(0));
+			   "UPDATE tenancy.resync SET last_error = $5, rows_done = rows_done + $6,"
+			   " requested_at = pg_catalog.clock_timestamp()"
+			   " WHERE sink = $1 AND tenant_id = $2 AND table_name = $3 AND requested_at = $4",
+			   TEXTOID, CStringGetTextDatum(message), 0);
 	tenancy_tx_commit();
 }
 
@@ -422,15 +461,16 @@ resync_pump(SinkWorker *worker)
 		(not_before != 0 && GetCurrentTimestamp() < not_before))
 		return false;
 	not_before = 0;
-	if (active && resync.ghosts && resync.given == 0 && !resync.at_end)
-		return next_documents(worker);
 	PG_TRY();
 	{
-		again = step(worker);
+		if (active && resync.ghosts && resync.given == 0 && !resync.at_end)
+			again = next_documents(worker);
+		else
+			again = step(worker);
 	}
 	PG_CATCH();
 	{
-		ErrorData  *error;
+		ErrorData *error;
 
 		MemoryContextSwitchTo(old);
 		error = CopyErrorData();

@@ -19,8 +19,8 @@ ring_init(Ring *ring, uint32 size)
 static void
 copy_in(Ring *ring, uint64 position, const void *from, uint32 length)
 {
-	uint32		at = position % ring->size;
-	uint32		first = Min(length, ring->size - at);
+	uint32 at = position % ring->size;
+	uint32 first = Min(length, ring->size - at);
 
 	memcpy(ring->data + at, from, first);
 	memcpy(ring->data, (const char *) from + first, length - first);
@@ -30,8 +30,8 @@ copy_in(Ring *ring, uint64 position, const void *from, uint32 length)
 static void
 copy_out(Ring *ring, uint64 position, void *to, uint32 length)
 {
-	uint32		at = position % ring->size;
-	uint32		first = Min(length, ring->size - at);
+	uint32 at = position % ring->size;
+	uint32 first = Min(length, ring->size - at);
 
 	memcpy(to, ring->data + at, first);
 	memcpy((char *) to + first, ring->data, length - first);
@@ -48,9 +48,9 @@ ring_fits(Ring *ring, int key_length)
 bool
 ring_put(Ring *ring, const RingRecord *record, const char *key)
 {
-	uint64		head = pg_atomic_read_u64(&ring->head);
-	uint64		used = head - pg_atomic_read_u64(&ring->tail);
-	RingRecord	copy = *record;
+	uint64	   head = pg_atomic_read_u64(&ring->head);
+	uint64	   used = head - pg_atomic_read_u64(&ring->tail);
+	RingRecord copy = *record;
 
 	copy.length = sizeof(RingRecord) + record->key_length;
 	if (used + copy.length > ring->size)
@@ -67,7 +67,7 @@ ring_put(Ring *ring, const RingRecord *record, const char *key)
 bool
 ring_get(Ring *ring, RingRecord *record, char **key, int *key_room)
 {
-	uint64		tail = pg_atomic_read_u64(&ring->tail);
+	uint64 tail = pg_atomic_read_u64(&ring->tail);
 
 	if (pg_atomic_read_u64(&ring->head) == tail)
 		return false;

@@ -10,17 +10,17 @@
 
 typedef enum RingKind
 {
-	RING_START,					/* a decoding begins; lsn = number of the stream */
-	RING_KEY,					/* row (relid, key) is dirty since commit lsn */
-	RING_FORGET,				/* drop the cache of tenant `key` */
-	RING_TRUNCATE,				/* relid was truncated by commit lsn */
-	RING_CONFIG,				/* the registry changed */
-	RING_LSN					/* everything committed up to lsn has been sent */
+	RING_START,	   /* a decoding begins; lsn = number of the stream */
+	RING_KEY,	   /* row (relid, key) is dirty since commit lsn */
+	RING_FORGET,   /* drop the cache of tenant `key` */
+	RING_TRUNCATE, /* relid was truncated by commit lsn */
+	RING_CONFIG,   /* the registry changed */
+	RING_LSN	   /* everything committed up to lsn has been sent */
 } RingKind;
 
 typedef struct RingRecord
 {
-	uint32		length;			/* of record and key */
+	uint32		length; /* of record and key */
 	uint16		kind;
 	uint16		unused;
 	Oid			relid;
@@ -33,10 +33,10 @@ typedef struct RingRecord
 /* One writer, one reader; each changes only its own position. */
 typedef struct Ring
 {
-	pg_atomic_uint64 head;		/* bytes ever written; the writer's */
-	pg_atomic_uint64 tail;		/* bytes ever read; the reader's */
-	uint32		size;
-	char		data[FLEXIBLE_ARRAY_MEMBER];
+	pg_atomic_uint64 head; /* bytes ever written; the writer's */
+	pg_atomic_uint64 tail; /* bytes ever read; the reader's */
+	uint32			 size;
+	char			 data[FLEXIBLE_ARRAY_MEMBER];
 } Ring;
 
 extern void ring_init(Ring *ring, uint32 size);

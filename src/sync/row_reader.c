@@ -27,6 +27,7 @@
 #include "utils/snapmgr.h"
 
 #include "common/compat.h"
+#include "common/input.h"
 #include "sync/document.h"
 #include "sync/key.h"
 #include "sync/row_reader.h"
@@ -34,37 +35,37 @@
 /* One column of the key in one leaf. */
 typedef struct KeyColumn
 {
-	AttrNumber	heap_attribute;
-	AttrNumber	index_attribute;
-	Oid			collation;
-	FmgrInfo	equal;
-	FmgrInfo	compare;
-	FmgrInfo	input;
-	Oid			input_parameter;
-	int32		typmod;
-	FmgrInfo	output;
+	AttrNumber heap_attribute;
+	AttrNumber index_attribute;
+	Oid		   collation;
+	FmgrInfo   equal;
+	FmgrInfo   compare;
+	FmgrInfo   input;
+	Oid		   input_parameter;
+	int32	   typmod;
+	FmgrInfo   output;
 } KeyColumn;
 
 /* One table that has storage. */
 typedef struct Leaf
 {
-	Relation	heap;
-	Relation	index;
+	Relation		heap;
+	Relation		index;
 	TupleTableSlot *slot;
-	IndexScanDesc scan;
+	IndexScanDesc	scan;
 	DocumentWriter *writer;
-	KeyColumn	columns[INDEX_MAX_KEYS];
+	KeyColumn		columns[INDEX_MAX_KEYS];
 } Leaf;
 
 struct RowReader
 {
 	const SinkTarget *target;
-	MemoryContext context;
-	MemoryContext row_context;	/* reset for every row */
-	Oid			save_userid;
-	int			save_sec_context;
-	int			nleaves;
-	Leaf	   *leaves;
+	MemoryContext	  context;
+	MemoryContext	  row_context; /* reset for every row */
+	Oid				  save_userid;
+	int				  save_sec_context;
+	int				  nleaves;
+	Leaf			 *leaves;
 };
 
 /* True if a unique index's columns are just the key's. */
@@ -77,7 +78,7 @@ index_matches(Relation index, const AttrNumber *attributes, int n)
 		return false;
 	for (int i = 0; i < n; i++)
 	{
-		bool		found = false;
+		bool found = false;
 
 		for (int j = 0; j < n; j++)
 			found |= index->rd_index->indkey.values[j] == attributes[i];
@@ -91,12 +92,12 @@ index_matches(Relation index, const AttrNumber *attributes, int n)
 static Relation
 open_key_index(Relation heap, const AttrNumber *attributes, int n)
 {
-	List	   *indexes = RelationGetIndexList(heap);
-	ListCell   *cell;
+	List	 *indexes = RelationGetIndexList(heap);
+	ListCell *cell;
 
 	foreach (cell, indexes)
 	{
-		Relation	index = index_open(lfirst_oid(cell), AccessShareLock);
+		Relation index = index_open(lfirst_oid(cell), AccessShareLock);
 
 		if (index_matches(index, attributes, n))
 			return index;
@@ -110,11 +111,11 @@ static void
 init_key_column(KeyColumn *column, Relation heap, Relation index, AttrNumber attribute)
 {
 	Form_pg_attribute form = TupleDescAttr(RelationGetDescr(heap), attribute - 1);
-	int			i = 0;
-	Oid			family;
-	Oid			type;
-	Oid			function;
-	bool		varlena;
+	int				  i = 0;
+	Oid				  family;
+	Oid				  type;
+	Oid				  function;
+	bool			  varlena;
 
 	while (index->rd_index->indkey.values[i] != attribute)
 		i++;
@@ -137,7 +138,7 @@ init_key_column(KeyColumn *column, Relation heap, Relation index, AttrNumber att
 static bool
 init_leaf(Leaf *leaf, Relation heap, const SinkTarget *target)
 {
-	AttrNumber	attributes[INDEX_MAX_KEYS];
+	AttrNumber attributes[INDEX_MAX_KEYS];
 
 	leaf->heap = heap;
 	leaf->slot = table_slot_create(heap, NULL);
@@ -159,8 +160,8 @@ init_leaf(Leaf *leaf, Relation heap, const SinkTarget *target)
 static RowReaderResult
 open_leaves(RowReader *reader, Oid relid)
 {
-	List	   *oids = list_make1_oid(relid);
-	ListCell   *cell;
+	List	 *oids = list_make1_oid(relid);
+	ListCell *cell;
 
 	if (get_rel_relkind(relid) == RELKIND_PARTITIONED_TABLE)
 		oids = find_all_inheritors(relid, NoLock, NULL);
@@ -168,7 +169,7 @@ open_leaves(RowReader *reader, Oid relid)
 	list_sort(oids, list_oid_cmp);
 	foreach (cell, oids)
 	{
-		Relation	heap;
+		Relation heap;
 
 		if (!ConditionalLockRelationOid(lfirst_oid(cell), AccessShareLock))
 			return ROWS_LOCKED;
@@ -187,7 +188,7 @@ open_leaves(RowReader *reader, Oid relid)
 static bool
 become_owner(RowReader *reader, Oid relid)
 {
-	Relation	relation = try_relation_open(relid, NoLock);
+	Relation relation = try_relation_open(relid, NoLock);
 
 	if (relation == NULL)
 		return false;
@@ -201,7 +202,7 @@ become_owner(RowReader *reader, Oid relid)
 RowReaderResult
 row_reader_open(const SinkTarget *target, RowReader **result)
 {
-	RowReader  *reader = palloc0(sizeof(RowReader));
+	RowReader *reader = palloc0(sizeof(RowReader));
 
 	*result = reader;
 	reader->target = target;
@@ -218,31 +219,40 @@ row_reader_open(const SinkTarget *target, RowReader **result)
 	return open_leaves(reader, target->relid);
 }
 
-/* Value of one key column from its text. */
-static Datum
-key_value(KeyColumn *column, const char *text)
+/* Values of a key's columns from their text; false: no row can have such a key. */
+static bool
+key_values(RowReader *reader, Leaf *leaf, const char **parts, Datum *values)
 {
-	return InputFunctionCall(&column->input, (char *) text, column->input_parameter,
-							 column->typmod);
+	for (int i = 0; i < reader->target->nkeys; i++)
+	{
+		KeyColumn *column = &leaf->columns[i];
+
+		if (!tenancy_input(&column->input, parts[i], column->input_parameter, column->typmod,
+						   &values[i]))
+			return false;
+	}
+	return true;
 }
 
 /* Looks a key up in one leaf; the row is in its slot. */
 static bool
 find_in_leaf(RowReader *reader, Leaf *leaf, const char **parts)
 {
-	ScanKeyData keys[INDEX_MAX_KEYS];
-	int			n = reader->target->nkeys;
+	ScanKeyData	  keys[INDEX_MAX_KEYS];
+	Datum		  values[INDEX_MAX_KEYS];
+	int			  n = reader->target->nkeys;
 	MemoryContext old;
-	bool		found;
+	bool		  found;
 
+	if (!key_values(reader, leaf, parts, values))
+		return false;
 	for (int i = 0; i < n; i++)
 	{
-		KeyColumn  *column = &leaf->columns[i];
+		KeyColumn *column = &leaf->columns[i];
 
 		ScanKeyEntryInitializeWithInfo(&keys[column->index_attribute - 1], 0,
 									   column->index_attribute, BTEqualStrategyNumber, InvalidOid,
-									   column->collation, &column->equal,
-									   key_value(column, parts[i]));
+									   column->collation, &column->equal, values[i]);
 	}
 	/* what the scan allocates on its way must live as long as the scan */
 	old = MemoryContextSwitchTo(reader->context);
@@ -268,12 +278,12 @@ append_row(RowReader *reader, Leaf *leaf, StringInfo doc)
 	document_append(leaf->writer, leaf->slot, doc);
 }
 
-/* Appends the document of a key's row; false if there is no such row. */
+/* Appends the document of a key's row (doc NULL: just looks); false if there is no such row. */
 bool
 row_reader_fetch(RowReader *reader, const char *key, int key_length, StringInfo doc)
 {
-	const char *parts[INDEX_MAX_KEYS];
-	bool		found = false;
+	const char	 *parts[INDEX_MAX_KEYS];
+	bool		  found = false;
 	MemoryContext old;
 
 	if (key_parts(key, key_length, parts, INDEX_MAX_KEYS) != reader->target->nkeys)
@@ -282,7 +292,7 @@ row_reader_fetch(RowReader *reader, const char *key, int key_length, StringInfo 
 	for (int i = 0; i < reader->nleaves && !found; i++)
 	{
 		found = find_in_leaf(reader, &reader->leaves[i], parts);
-		if (found)
+		if (found && doc != NULL)
 			append_row(reader, &reader->leaves[i], doc);
 	}
 	MemoryContextSwitchTo(old);
@@ -290,44 +300,46 @@ row_reader_fetch(RowReader *reader, const char *key, int key_length, StringInfo 
 	return found;
 }
 
-/* Makes the scan key "row > (parts)" in the order of the index's columns. */
-static void
+/* Makes the scan key "row > (parts)" in the order of the index's columns; false: no such key. */
+static bool
 init_after(RowReader *reader, Leaf *leaf, const char **parts, ScanKey header, ScanKey members)
 {
-	int			n = reader->target->nkeys;
+	Datum values[INDEX_MAX_KEYS];
+	int	  n = reader->target->nkeys;
 
+	if (!key_values(reader, leaf, parts, values))
+		return false;
 	for (int i = 0; i < n; i++)
 	{
-		KeyColumn  *column = &leaf->columns[i];
-		int			at = column->index_attribute - 1;
+		KeyColumn *column = &leaf->columns[i];
+		int		   at = column->index_attribute - 1;
 
-		ScanKeyEntryInitializeWithInfo(&members[at],
-									   SK_ROW_MEMBER | (at == n - 1 ? SK_ROW_END : 0),
-									   column->index_attribute, BTGreaterStrategyNumber,
-									   InvalidOid, column->collation, &column->compare,
-									   key_value(column, parts[i]));
+		ScanKeyEntryInitializeWithInfo(&members[at], SK_ROW_MEMBER | (at == n - 1 ? SK_ROW_END : 0),
+									   column->index_attribute, BTGreaterStrategyNumber, InvalidOid,
+									   column->collation, &column->compare, values[i]);
 	}
 	MemSet(header, 0, sizeof(ScanKeyData));
 	header->sk_flags = SK_ROW_HEADER;
 	header->sk_attno = 1;
 	header->sk_strategy = BTGreaterStrategyNumber;
 	header->sk_argument = PointerGetDatum(members);
+	return true;
 }
 
 /* Appends the position (leaf) and key of the row in a leaf's slot; false if a part is NULL. */
 static bool
 append_position(RowReader *reader, Leaf *leaf, StringInfo keys)
 {
-	int			start = keys->len;
-	char		oid[16];
+	int	 start = keys->len;
+	char oid[16];
 
 	snprintf(oid, sizeof(oid), "%u", RelationGetRelid(leaf->heap));
 	key_append_part(keys, oid);
 	for (int i = 0; i < reader->target->nkeys; i++)
 	{
-		KeyColumn  *column = &leaf->columns[i];
-		bool		isnull;
-		Datum		value = slot_getattr(leaf->slot, column->heap_attribute, &isnull);
+		KeyColumn *column = &leaf->columns[i];
+		bool	   isnull;
+		Datum	   value = slot_getattr(leaf->slot, column->heap_attribute, &isnull);
 
 		if (isnull)
 		{
@@ -345,13 +357,11 @@ scan_leaf(RowReader *reader, Leaf *leaf, const char **parts, int most, StringInf
 {
 	ScanKeyData header;
 	ScanKeyData members[INDEX_MAX_KEYS];
-	int			nkeys = parts == NULL ? 0 : 1;
+	int			nkeys = parts != NULL && init_after(reader, leaf, parts, &header, members) ? 1 : 0;
 	IndexScanDesc scan =
 		compat_index_beginscan(leaf->heap, leaf->index, GetActiveSnapshot(), nkeys);
-	int			given = 0;
+	int given = 0;
 
-	if (parts != NULL)
-		init_after(reader, leaf, parts, &header, members);
 	index_rescan(scan, nkeys == 0 ? NULL : &header, nkeys, NULL, 0);
 	while (given < most && index_getnext_slot(scan, ForwardScanDirection, leaf->slot))
 	{
@@ -382,13 +392,13 @@ row_reader_scan_keys(RowReader *reader, const char *after, int after_length, int
 
 	for (int i = 0; i < reader->nleaves && given < most; i++)
 	{
-		Leaf	   *leaf = &reader->leaves[i];
-		Oid			relid = RelationGetRelid(leaf->heap);
+		Leaf *leaf = &reader->leaves[i];
+		Oid	  relid = RelationGetRelid(leaf->heap);
 
 		if (relid < from)
 			continue;
-		given += scan_leaf(reader, leaf, resume && relid == from ? parts + 1 : NULL, most - given,
-						   keys);
+		given +=
+			scan_leaf(reader, leaf, resume && relid == from ? parts + 1 : NULL, most - given, keys);
 	}
 	return given;
 }
@@ -399,7 +409,7 @@ row_reader_close(RowReader *reader)
 {
 	for (int i = 0; i < reader->nleaves; i++)
 	{
-		Leaf	   *leaf = &reader->leaves[i];
+		Leaf *leaf = &reader->leaves[i];
 
 		if (leaf->scan != NULL)
 			index_endscan(leaf->scan);

@@ -14,9 +14,9 @@ typedef struct RowReader RowReader;
 typedef enum RowReaderResult
 {
 	ROWS_READY,
-	ROWS_GONE,					/* the relation is not there any more */
-	ROWS_LOCKED,				/* somebody holds it exclusively: try later */
-	ROWS_NO_KEY					/* no unique index on the key columns */
+	ROWS_GONE,	 /* the relation is not there any more */
+	ROWS_LOCKED, /* somebody holds it exclusively: try later */
+	ROWS_NO_KEY	 /* no unique index on the key columns */
 } RowReaderResult;
 
 extern RowReaderResult row_reader_open(const SinkTarget *target, RowReader **reader);

@@ -27,8 +27,8 @@ ring_bytes(void)
 Size
 tenancy_shared_size(void)
 {
-	Size		rings = mul_size(tenancy_max_databases * SINK_COUNT, ring_bytes());
-	Size		databases = mul_size(tenancy_max_databases, sizeof(DatabaseShared));
+	Size rings = mul_size(tenancy_max_databases * SINK_COUNT, ring_bytes());
+	Size databases = mul_size(tenancy_max_databases, sizeof(DatabaseShared));
 
 	return add_size(add_size(MAXALIGN(sizeof(SyncShared)), MAXALIGN(databases)), rings);
 }
@@ -79,9 +79,9 @@ init_database(DatabaseShared *database, char *rings)
 void
 tenancy_shared_init(void)
 {
-	bool		found;
-	char	   *base = ShmemInitStruct("pg_tenancy", tenancy_shared_size(), &found);
-	char	   *rings;
+	bool  found;
+	char *base = ShmemInitStruct("pg_tenancy", tenancy_shared_size(), &found);
+	char *rings;
 
 	tenancy_shared = (SyncShared *) base;
 	if (found)
@@ -94,7 +94,7 @@ tenancy_shared_init(void)
 	tenancy_shared->ndatabases = tenancy_max_databases;
 	tenancy_shared->databases = (DatabaseShared *) (base + MAXALIGN(sizeof(SyncShared)));
 	rings = (char *) tenancy_shared->databases +
-		MAXALIGN(tenancy_max_databases * sizeof(DatabaseShared));
+			MAXALIGN(tenancy_max_databases * sizeof(DatabaseShared));
 	for (int i = 0; i < tenancy_max_databases; i++)
 		init_database(&tenancy_shared->databases[i], rings + i * SINK_COUNT * ring_bytes());
 }
@@ -190,7 +190,7 @@ worker_set_error(WorkerShared *worker, const char *text)
 void
 worker_wake(WorkerShared *worker)
 {
-	Latch	   *latch;
+	Latch *latch;
 
 	SpinLockAcquire(&worker->mutex);
 	latch = worker->latch;
@@ -204,7 +204,7 @@ const char *
 worker_state_name(WorkerState state)
 {
 	static const char *const names[] = {
-		"stopped",      "starting",          "running",           "disabled", "unreachable",
+		"stopped",		"starting",			 "running",			  "disabled", "unreachable",
 		"unauthorized", "version_regressed", "wal_level too low", "failed",
 	};
 

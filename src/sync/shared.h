@@ -21,65 +21,65 @@ typedef enum WorkerState
 	WORKER_STOPPED,
 	WORKER_STARTING,
 	WORKER_RUNNING,
-	WORKER_DISABLED,			/* no URL is set */
+	WORKER_DISABLED, /* no URL is set */
 	WORKER_UNREACHABLE,
 	WORKER_UNAUTHORIZED,
-	WORKER_VERSION_REGRESSED,	/* the sink holds versions that were never issued */
-	WORKER_WAL_LEVEL,			/* wal_level is not logical */
-	WORKER_FAILED				/* ended by an error; started again with back-off */
+	WORKER_VERSION_REGRESSED, /* the sink holds versions that were never issued */
+	WORKER_WAL_LEVEL,		  /* wal_level is not logical */
+	WORKER_FAILED			  /* ended by an error; started again with back-off */
 } WorkerState;
 
 /* One worker process: written by it alone, but for the latch, which others set. */
 typedef struct WorkerShared
 {
-	slock_t		mutex;			/* guards pid, latch, last_error, last_error_at */
-	pid_t		pid;			/* 0: not running */
-	Latch	   *latch;
-	TimestampTz last_error_at;
-	char		last_error[SHARED_ERROR_MAX];
-	pg_atomic_uint32 state;		/* WorkerState */
+	slock_t			 mutex; /* guards pid, latch, last_error, last_error_at */
+	pid_t			 pid;	/* 0: not running */
+	Latch			*latch;
+	TimestampTz		 last_error_at;
+	char			 last_error[SHARED_ERROR_MAX];
+	pg_atomic_uint32 state; /* WorkerState */
 } WorkerShared;
 
 /* One sink; all but the ring and wanted_stream is written by its worker alone. */
 typedef struct SinkShared
 {
-	WorkerShared worker;
-	pg_atomic_uint64 wanted_stream; /* raised by the worker when it starts */
-	pg_atomic_uint64 received;	/* LSN: all up to it has come */
-	pg_atomic_uint64 acked;		/* LSN: all up to it is in the sink */
-	pg_atomic_uint64 oldest;	/* commit time of the oldest key not in the sink, 0: none */
-	pg_atomic_uint64 resyncing; /* 1: tables of tenancy.resync are still to be done */
-	pg_atomic_uint64 dirty;
-	pg_atomic_uint64 docs;
-	pg_atomic_uint64 deletes;
-	pg_atomic_uint64 retries;
-	pg_atomic_uint64 conflicts;
-	pg_atomic_uint64 dead;
+	WorkerShared	  worker;
+	pg_atomic_uint64  wanted_stream; /* raised by the worker when it starts */
+	pg_atomic_uint64  received;		 /* LSN: all up to it has come */
+	pg_atomic_uint64  acked;		 /* LSN: all up to it is in the sink */
+	pg_atomic_uint64  oldest;		 /* commit time of the oldest key not in the sink, 0: none */
+	pg_atomic_uint64  resyncing;	 /* 1: tables of tenancy.resync are still to be done */
+	pg_atomic_uint64  dirty;
+	pg_atomic_uint64  docs;
+	pg_atomic_uint64  deletes;
+	pg_atomic_uint64  retries;
+	pg_atomic_uint64  conflicts;
+	pg_atomic_uint64  dead;
 	ConditionVariable acked_cv;
-	Ring	   *ring;
+	Ring			 *ring;
 } SinkShared;
 
 typedef struct DatabaseShared
 {
-	Oid			dboid;			/* InvalidOid: free; guarded by SyncShared.lock */
-	bool		paused;			/* workers must not run; guarded by SyncShared.lock */
-	WorkerShared capture;
-	pg_atomic_uint32 absent;	/* capture found that the extension is gone */
-	pg_atomic_uint32 capture_asleep;	/* a commit must set its latch */
-	pg_atomic_uint64 captured;	/* LSN decoded so far */
-	pg_atomic_uint64 confirmed; /* LSN the slot has been confirmed at */
-	SinkShared	sinks[SINK_COUNT];
+	Oid				 dboid;	 /* InvalidOid: free; guarded by SyncShared.lock */
+	bool			 paused; /* workers must not run; guarded by SyncShared.lock */
+	WorkerShared	 capture;
+	pg_atomic_uint32 absent;		 /* capture found that the extension is gone */
+	pg_atomic_uint32 capture_asleep; /* a commit must set its latch */
+	pg_atomic_uint64 captured;		 /* LSN decoded so far */
+	pg_atomic_uint64 confirmed;		 /* LSN the slot has been confirmed at */
+	SinkShared		 sinks[SINK_COUNT];
 } DatabaseShared;
 
 typedef struct SyncShared
 {
-	LWLock	   *lock;
-	WorkerShared launcher;
-	pg_atomic_uint32 rescan;	/* a database may have got the extension */
-	Oid			probe_dboid;	/* database being looked at, set by the launcher */
-	pg_atomic_uint32 probe_result;	/* ProbeResult */
-	int			ndatabases;
-	DatabaseShared *databases;
+	LWLock			*lock;
+	WorkerShared	 launcher;
+	pg_atomic_uint32 rescan;	   /* a database may have got the extension */
+	Oid				 probe_dboid;  /* database being looked at, set by the launcher */
+	pg_atomic_uint32 probe_result; /* ProbeResult */
+	int				 ndatabases;
+	DatabaseShared	*databases;
 } SyncShared;
 
 typedef enum ProbeResult
@@ -92,17 +92,17 @@ typedef enum ProbeResult
 /* NULL when the library is not in shared_preload_libraries. */
 extern SyncShared *tenancy_shared;
 
-extern Size tenancy_shared_size(void);
-extern void tenancy_shared_init(void);
+extern Size			   tenancy_shared_size(void);
+extern void			   tenancy_shared_init(void);
 extern DatabaseShared *tenancy_shared_find(Oid dboid);
 extern DatabaseShared *tenancy_shared_mine(void);
-extern void tenancy_shared_reset(DatabaseShared *database, Oid dboid);
+extern void			   tenancy_shared_reset(DatabaseShared *database, Oid dboid);
 
-extern void worker_attach(WorkerShared *worker);
-extern void worker_detach(WorkerShared *worker);
-extern void worker_set_state(WorkerShared *worker, WorkerState state);
-extern void worker_set_error(WorkerShared *worker, const char *text);
-extern void worker_wake(WorkerShared *worker);
+extern void		   worker_attach(WorkerShared *worker);
+extern void		   worker_detach(WorkerShared *worker);
+extern void		   worker_set_state(WorkerShared *worker, WorkerState state);
+extern void		   worker_set_error(WorkerShared *worker, const char *text);
+extern void		   worker_wake(WorkerShared *worker);
 extern const char *worker_state_name(WorkerState state);
 
 #endif

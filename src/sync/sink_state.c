@@ -15,12 +15,14 @@
 #include "sync/resync.h"
 #include "sync/sink_worker.h"
 
+static bool noted_off = false; /* tenancy.sink is known to say "not enabled" */
+
 /* Epoch of this database's document versions; needs a transaction. */
 int
 sink_state_epoch(void)
 {
-	SpiScope	scope;
-	int			epoch = 1;
+	SpiScope scope;
+	int		 epoch = 1;
 
 	tenancy_spi_begin_as_owner(&scope);
 	tenancy_spi_exec("SELECT epoch::bigint FROM tenancy.instance", 0, NULL, NULL, NULL);
@@ -34,9 +36,9 @@ sink_state_epoch(void)
 static void
 note_disabled(SinkWorker *worker)
 {
-	Oid			types[1] = {TEXTOID};
-	Datum		values[1];
-	SpiScope	scope;
+	Oid		 types[1] = {TEXTOID};
+	Datum	 values[1];
+	SpiScope scope;
 
 	tenancy_tx_begin("pg_tenancy: switching a sink off");
 	values[0] = CStringGetTextDatum(worker->driver->name);
@@ -51,11 +53,11 @@ note_disabled(SinkWorker *worker)
 static bool
 read_state(SinkWorker *worker, const char *identity, bool *same)
 {
-	Oid			types[2] = {TEXTOID, TEXTOID};
-	Datum		values[2];
-	char		nulls[2] = {' ', identity ? ' ' : 'n'};
-	bool		isnull;
-	bool		was_enabled;
+	Oid	  types[2] = {TEXTOID, TEXTOID};
+	Datum values[2];
+	char  nulls[2] = {' ', identity ? ' ' : 'n'};
+	bool  isnull;
+	bool  was_enabled;
 
 	values[0] = CStringGetTextDatum(worker->driver->name);
 	values[1] = identity ? CStringGetTextDatum(identity) : (Datum) 0;
@@ -74,9 +76,9 @@ read_state(SinkWorker *worker, const char *identity, bool *same)
 static void
 note_enabled(SinkWorker *worker, const char *identity)
 {
-	SpiScope	scope;
-	bool		same;
-	bool		was_enabled;
+	SpiScope scope;
+	bool	 same;
+	bool	 was_enabled;
 
 	tenancy_tx_begin("pg_tenancy: switching a sink on");
 	tenancy_spi_begin_as_owner(&scope);
@@ -102,14 +104,18 @@ sink_state_check(SinkWorker *worker)
 
 	if (!worker->driver->configured())
 	{
-		if (worker->enabled || !worker->streaming)
+		if (!noted_off)
 			note_disabled(worker);
+		noted_off = true;
 		worker->enabled = false;
 		return;
 	}
-	if (!worker->enabled && worker->driver->health(&error) == SINK_READY)
+	if (worker->driver->health(&error) != SINK_READY)
+		worker->enabled = false; /* it may come back as another server */
+	else if (!worker->enabled)
 	{
 		note_enabled(worker, worker->driver->identity());
+		noted_off = false;
 		worker->enabled = true;
 	}
 }

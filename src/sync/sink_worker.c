@@ -17,6 +17,8 @@
 #include "common/compat.h"
 #include "common/guc.h"
 #include "common/spi.h"
+#include "sync/batch.h"
+#include "sync/dead_letter.h"
 #include "sync/key.h"
 #include "sync/resync.h"
 #include "sync/sink_worker.h"
@@ -63,12 +65,12 @@ on_start(SinkWorker *worker, uint64 stream)
 static void
 mark_record(SinkWorker *worker, const RingRecord *record, DirtyKind kind)
 {
-	DirtyKey	key = {.kind = kind,
-					   .relid = record->relid,
-					   .key = worker->key,
-					   .key_length = record->key_length,
-					   .lsn = record->lsn,
-					   .commit_time = record->commit_time};
+	DirtyKey key = {.kind = kind,
+					.relid = record->relid,
+					.key = worker->key,
+					.key_length = record->key_length,
+					.lsn = record->lsn,
+					.commit_time = record->commit_time};
 
 	if (worker->driver->configured())
 		dirty_mark(worker->dirty, &key);
@@ -107,11 +109,10 @@ on_record(SinkWorker *worker, const RingRecord *record)
 static bool
 drain(SinkWorker *worker)
 {
-	RingRecord	record;
-	int			n = 0;
+	RingRecord record;
+	int		   n = 0;
 
-	while (n < DRAIN_RECORDS &&
-		   dirty_memory(worker->dirty) < (Size) tenancy_dirty_mem * 1024 &&
+	while (n < DRAIN_RECORDS && dirty_memory(worker->dirty) < (Size) tenancy_dirty_mem * 1024 &&
 		   ring_get(worker->shared->ring, &record, &worker->key, &worker->key_room))
 	{
 		n++;
@@ -198,7 +199,7 @@ run_lanes(SinkWorker *worker)
 
 	for (int i = 0; i < worker->nlanes; i++)
 	{
-		SyncLane   *lane = &worker->lanes[i];
+		SyncLane *lane = &worker->lanes[i];
 
 		if (lane->busy && worker->driver->finished(&lane->batch))
 		{
@@ -249,8 +250,8 @@ static void
 wait_for_work(SinkWorker *worker)
 {
 	static uint32 wait_event = 0;
-	pgsocket	fd = worker->driver->event_fd();
-	int			events = WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH;
+	pgsocket	  fd = worker->driver->event_fd();
+	int			  events = WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH;
 
 	if (wait_event == 0)
 		wait_event = compat_wait_event("TenancySinkMain");
@@ -276,7 +277,7 @@ reload(SinkWorker *worker)
 static bool
 chores(SinkWorker *worker)
 {
-	bool		moved = false;
+	bool moved = false;
 
 	if (ConfigReloadPending)
 		reload(worker);
@@ -326,9 +327,9 @@ make_worker(DatabaseShared *database, SinkKind kind)
 void
 sink_worker_run(DatabaseShared *database, SinkKind kind)
 {
-	SinkWorker *worker = make_worker(database, kind);
-	MemoryContext loop_context = AllocSetContextCreate(
-		TopMemoryContext, "pg_tenancy sink loop", ALLOCSET_DEFAULT_SIZES);
+	SinkWorker	 *worker = make_worker(database, kind);
+	MemoryContext loop_context =
+		AllocSetContextCreate(TopMemoryContext, "pg_tenancy sink loop", ALLOCSET_DEFAULT_SIZES);
 
 	key_pin_settings();
 	CacheRegisterRelcacheCallback(on_relcache_invalidation, (Datum) 0);
@@ -337,7 +338,7 @@ sink_worker_run(DatabaseShared *database, SinkKind kind)
 	request_stream(worker);
 	for (;;)
 	{
-		bool		moved;
+		bool moved;
 
 		CHECK_FOR_INTERRUPTS();
 		MemoryContextSwitchTo(loop_context);

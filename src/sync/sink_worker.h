@@ -14,58 +14,41 @@
 /* One request in flight at a time. */
 typedef struct SyncLane
 {
-	int			number;
-	bool		busy;			/* batch is in flight */
-	uint64		batch_number;	/* of it */
-	int			limit;			/* operations per batch, adapted to the server */
-	int			failures;		/* in a row */
-	TimestampTz not_before;		/* back-off */
+	int			  number;
+	bool		  busy;			/* batch is in flight */
+	uint64		  batch_number; /* of it */
+	int			  limit;		/* operations per batch, adapted to the server */
+	int			  failures;		/* in a row */
+	TimestampTz	  not_before;	/* back-off */
 	MemoryContext context;		/* of the batch */
-	SinkBatch	batch;
-	DirtyEntry **entries;		/* batch.items[i] is about entries[i] */
+	SinkBatch	  batch;
+	DirtyEntry	**entries; /* batch.items[i] is about entries[i] */
 } SyncLane;
 
 typedef struct SinkWorker
 {
-	SinkKind	kind;
+	SinkKind		  kind;
 	const SinkDriver *driver;
-	DatabaseShared *database;
-	SinkShared *shared;
-	DirtySet   *dirty;
-	HTAB	   *dead;			/* hashes of keys that have a dead letter */
-	int			nlanes;
-	SyncLane   *lanes;
-	uint64		batches;		/* started so far */
-	DirtyEntry **taken;			/* room for the keys of one batch */
-	uint64		stream;			/* number of the stream we wait for or read */
-	bool		streaming;		/* its start has come */
-	uint64		received;		/* LSN */
-	int			epoch;
-	bool		enabled;		/* a URL is set and tenancy.sink says so */
-	int			careful;		/* keys still to be read one by one after an error */
-	char	   *key;			/* scratch for the ring's keys */
-	int			key_room;
+	DatabaseShared	 *database;
+	SinkShared		 *shared;
+	DirtySet		 *dirty;
+	HTAB			 *dead; /* hashes of keys that have a dead letter */
+	int				  nlanes;
+	SyncLane		 *lanes;
+	uint64			  batches;	 /* started so far */
+	DirtyEntry		**taken;	 /* room for the keys of one batch */
+	uint64			  stream;	 /* number of the stream we wait for or read */
+	bool			  streaming; /* its start has come */
+	uint64			  received;	 /* LSN */
+	int				  epoch;
+	bool			  enabled; /* a URL is set and tenancy.sink says so */
+	int				  careful; /* keys still to be read one by one after an error */
+	char			 *key;	   /* scratch for the ring's keys */
+	int				  key_room;
 } SinkWorker;
 
-/* sink_worker.c */
 extern void sink_worker_run(DatabaseShared *database, SinkKind kind);
 
-/* batch.c */
-extern void batch_init_lanes(SinkWorker *worker, int nlanes);
-extern bool batch_start(SinkWorker *worker, SyncLane *lane);
-extern void batch_finish(SinkWorker *worker, SyncLane *lane);
-
-/* dead_letter.c */
-extern void dead_letter_load(SinkWorker *worker);
-extern void dead_letter_write(SinkWorker *worker, const DirtyEntry *entry, int64 tenant_id,
-							  int status, const char *reason, uint64 version);
-extern bool dead_letter_known(SinkWorker *worker, const DirtyEntry *entry);
-extern void dead_letter_remove(SinkWorker *worker, const DirtyEntry *entry);
-
-/* resync.c */
-extern bool resync_pump(SinkWorker *worker);
-
-/* sink_state.c */
 extern void sink_state_check(SinkWorker *worker);
 extern int	sink_state_epoch(void);
 

@@ -16,14 +16,14 @@ PG_FUNCTION_INFO_V1(tenancy_mark_dirty);
 Datum
 tenancy_mark_dirty(PG_FUNCTION_ARGS)
 {
-	ArrayType  *array = PG_GETARG_ARRAYTYPE_P(1);
-	int			n = ArrayGetNItems(ARR_NDIM(array), ARR_DIMS(array));
+	ArrayType	  *array = PG_GETARG_ARRAYTYPE_P(1);
+	int			   n = ArrayGetNItems(ARR_NDIM(array), ARR_DIMS(array));
 	StringInfoData key;
 
 	if (n < 1 || n > INDEX_MAX_KEYS || array_contains_nulls(array))
-		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-						errmsg("a key must have 1 to %d parts, none of them null",
-							   INDEX_MAX_KEYS)));
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("a key must have 1 to %d parts, none of them null", INDEX_MAX_KEYS)));
 	initStringInfo(&key);
 	key_from_array(&key, array);
 	tenancy_message_mark_dirty(PG_GETARG_OID(0), key.data, key.len);

@@ -248,16 +248,7 @@ request_resync(const SyncTable *table)
 					 " AND CASE r.sink WHEN 'search' THEN s.index_type IS NULL"
 					 " ELSE s.cache_keys = '{}' AND s.cache_tags = '{}' END",
 					 2, types, values, NULL);
-	tenancy_spi_exec("INSERT INTO tenancy.resync (sink, tenant_id, table_name)"
-					 " SELECT w.sink, t.id, s.table_name"
-					 " FROM tenancy.sync_table s JOIN tenancy.tenant t USING (blueprint)"
-					 " CROSS JOIN LATERAL (VALUES ('search', s.index_type IS NOT NULL),"
-					 " ('cache', s.cache_keys <> '{}' OR s.cache_tags <> '{}')) w(sink, wanted)"
-					 " WHERE s.blueprint = $1 AND s.table_name = $2::name"
-					 " AND t.status <> 'dropped' AND w.wanted"
-					 " ON CONFLICT (sink, tenant_id, table_name) DO UPDATE"
-					 " SET last_key = NULL, rows_done = 0, requested_at = now()",
-					 2, types, values, NULL);
+	tenancy_spi_exec("SELECT tenancy.request_resync(NULL, NULL, $1, $2)", 2, types, values, NULL);
 }
 
 /* Makes the row that names this database, if there is none. */

@@ -21,13 +21,13 @@
 
 typedef struct TargetSlot
 {
-	Oid			relid;			/* hash key */
-	SinkTarget *target;			/* NULL: not synced */
+	Oid			relid;	/* hash key */
+	SinkTarget *target; /* NULL: not synced */
 } TargetSlot;
 
 static MemoryContext target_context = NULL;
-static HTAB *targets = NULL;
-static List *retired = NIL;
+static HTAB			*targets = NULL;
+static List			*retired = NIL;
 
 static const char *const target_query =
 	"SELECT t.id, t.name, i.alias, s.key_columns, s.cache_keys, s.cache_tags"
@@ -42,23 +42,22 @@ static const char *const target_query =
 static void
 make_cache(void)
 {
-	HASHCTL		ctl = {.keysize = sizeof(Oid), .entrysize = sizeof(TargetSlot)};
+	HASHCTL ctl = {.keysize = sizeof(Oid), .entrysize = sizeof(TargetSlot)};
 
 	target_context =
 		AllocSetContextCreate(TopMemoryContext, "pg_tenancy targets", ALLOCSET_DEFAULT_SIZES);
 	ctl.hcxt = target_context;
-	targets =
-		hash_create("pg_tenancy targets", 256, &ctl, HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
+	targets = hash_create("pg_tenancy targets", 256, &ctl, HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
 }
 
 /* A text[] of the last query's first row as C strings in the cache. */
 static char **
 text_array(int column, int *count)
 {
-	bool		isnull;
-	Datum		value = tenancy_spi_datum(0, column, &isnull);
-	Datum	   *elements;
-	char	  **strings;
+	bool   isnull;
+	Datum  value = tenancy_spi_datum(0, column, &isnull);
+	Datum *elements;
+	char **strings;
 
 	*count = 0;
 	if (isnull)
@@ -67,8 +66,7 @@ text_array(int column, int *count)
 					  count);
 	strings = MemoryContextAlloc(target_context, (*count + 1) * sizeof(char *));
 	for (int i = 0; i < *count; i++)
-		strings[i] =
-			MemoryContextStrdup(target_context, TextDatumGetCString(elements[i]));
+		strings[i] = MemoryContextStrdup(target_context, TextDatumGetCString(elements[i]));
 	return strings;
 }
 
@@ -76,10 +74,10 @@ text_array(int column, int *count)
 static void
 default_key_columns(SinkTarget *target)
 {
-	Relation	relation = try_relation_open(target->relid, NoLock);
+	Relation	  relation = try_relation_open(target->relid, NoLock);
 	MemoryContext old = MemoryContextSwitchTo(target_context);
-	List	   *names;
-	ListCell   *cell;
+	List		 *names;
+	ListCell	 *cell;
 
 	if (relation == NULL)
 		return;
@@ -115,12 +113,12 @@ static SinkTarget *
 load_target(Oid relid)
 {
 	static SPIPlanPtr plan = NULL;
-	Oid			types[2] = {NAMEOID, NAMEOID};
-	char	   *schema = get_namespace_name(get_rel_namespace(relid));
-	char	   *table = get_rel_name(relid);
-	Datum		values[2];
-	SinkTarget *target = NULL;
-	SpiScope	scope;
+	Oid				  types[2] = {NAMEOID, NAMEOID};
+	char			 *schema = get_namespace_name(get_rel_namespace(relid));
+	char			 *table = get_rel_name(relid);
+	Datum			  values[2];
+	SinkTarget		 *target = NULL;
+	SpiScope		  scope;
 
 	if (schema == NULL || table == NULL)
 		return NULL;
@@ -173,7 +171,7 @@ target_flush(void)
 void
 target_sweep(void)
 {
-	ListCell   *cell;
+	ListCell *cell;
 
 	if (retired == NIL)
 		return;

@@ -8,7 +8,7 @@
 #include "sink/sink.h"
 
 extern const SinkTarget *target_find(Oid relid);
-extern void target_flush(void);
-extern void target_sweep(void);
+extern void				 target_flush(void);
+extern void				 target_sweep(void);
 
 #endif

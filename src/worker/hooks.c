@@ -24,7 +24,7 @@
 #define STOP_WAIT_MS 5000
 
 static ProcessUtility_hook_type next_utility_hook = NULL;
-static bool attach_at_commit = false;
+static bool						attach_at_commit = false;
 
 PG_FUNCTION_INFO_V1(tenancy_attach);
 
@@ -106,7 +106,7 @@ unpause(int code, Datum arg)
 static bool
 end_worker(WorkerShared *worker)
 {
-	pid_t		pid;
+	pid_t pid;
 
 	SpinLockAcquire(&worker->mutex);
 	pid = worker->pid;
@@ -121,8 +121,8 @@ static void
 pause_workers(Oid dboid)
 {
 	DatabaseShared *database = set_paused(dboid, true);
-	TimestampTz start = GetCurrentTimestamp();
-	bool		gone = database == NULL;
+	TimestampTz		start = GetCurrentTimestamp();
+	bool			gone = database == NULL;
 
 	while (!gone && !TimestampDifferenceExceeds(start, GetCurrentTimestamp(), STOP_WAIT_MS))
 	{
@@ -142,11 +142,11 @@ pause_workers(Oid dboid)
 static const char *
 template_of(CreatedbStmt *statement)
 {
-	ListCell   *cell;
+	ListCell *cell;
 
 	foreach (cell, statement->options)
 	{
-		DefElem    *option = lfirst(cell);
+		DefElem *option = lfirst(cell);
 
 		if (strcmp(option->defname, "template") == 0 && option->arg != NULL)
 			return defGetString(option);
@@ -195,7 +195,7 @@ on_utility(PlannedStmt *statement, const char *query, bool read_only_tree,
 		   DestReceiver *dest, QueryCompletion *completion)
 {
 	ProcessUtility_hook_type next = next_utility_hook ? next_utility_hook : standard_ProcessUtility;
-	Oid			dboid = database_to_pause(statement->utilityStmt);
+	Oid						 dboid = database_to_pause(statement->utilityStmt);
 
 	if (!OidIsValid(dboid))
 	{

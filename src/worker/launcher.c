@@ -32,36 +32,36 @@
 #define SCAN_EVERY_MS 10000
 #define TURN_MS 1000
 #define RESTART_FIRST_MS 250
-#define STABLE_MS 60000			/* a worker that ran so long starts with no back-off again */
+#define STABLE_MS 60000 /* a worker that ran so long starts with no back-off again */
 
 /* One worker as the launcher knows it. */
 typedef struct Managed
 {
 	BackgroundWorkerHandle *handle; /* NULL: not started */
-	TimestampTz started_at;
-	TimestampTz not_before;
-	int			failures;
+	TimestampTz				started_at;
+	TimestampTz				not_before;
+	int						failures;
 } Managed;
 
-static Managed (*managed)[ROLE_COUNT] = NULL;	/* per database slot */
-static HTAB *without = NULL;	/* databases known not to have the extension */
+static Managed (*managed)[ROLE_COUNT] = NULL;  /* per database slot */
+static HTAB					  *without = NULL; /* databases known not to have the extension */
 static BackgroundWorkerHandle *probe = NULL;
-static TimestampTz scanned_at = 0;
-static bool room_warned = false;
+static TimestampTz			   scanned_at = 0;
+static bool					   room_warned = false;
 
 /* OIDs of the databases that can be connected to; needs a transaction. */
 static List *
 list_databases(MemoryContext context)
 {
-	Relation	table = table_open(DatabaseRelationId, AccessShareLock);
+	Relation	  table = table_open(DatabaseRelationId, AccessShareLock);
 	TableScanDesc scan = table_beginscan_catalog(table, 0, NULL);
-	List	   *oids = NIL;
-	HeapTuple	tuple;
+	List		 *oids = NIL;
+	HeapTuple	  tuple;
 
 	while ((tuple = heap_getnext(scan, ForwardScanDirection)) != NULL)
 	{
 		Form_pg_database database = (Form_pg_database) GETSTRUCT(tuple);
-		MemoryContext old = MemoryContextSwitchTo(context);
+		MemoryContext	 old = MemoryContextSwitchTo(context);
 
 		if (database->datallowconn && !database->datistemplate)
 			oids = lappend_oid(oids, database->oid);
@@ -76,7 +76,7 @@ list_databases(MemoryContext context)
 static void
 reset_without(void)
 {
-	HASHCTL		ctl = {.keysize = sizeof(Oid), .entrysize = sizeof(Oid)};
+	HASHCTL ctl = {.keysize = sizeof(Oid), .entrysize = sizeof(Oid)};
 
 	if (without != NULL)
 		hash_destroy(without);
@@ -88,7 +88,7 @@ reset_without(void)
 static bool
 has_stopped(BackgroundWorkerHandle *handle)
 {
-	pid_t		pid;
+	pid_t pid;
 
 	return handle == NULL || GetBackgroundWorkerPid(handle, &pid) == BGWH_STOPPED;
 }
@@ -98,7 +98,7 @@ static void
 reap(Managed *worker, int slot, WorkerRole role)
 {
 	WorkerShared *shared = worker_shared(&tenancy_shared->databases[slot], role);
-	TimestampTz now = GetCurrentTimestamp();
+	TimestampTz	  now = GetCurrentTimestamp();
 
 	pfree(worker->handle);
 	worker->handle = NULL;
@@ -136,11 +136,11 @@ start(Managed *worker, int slot, WorkerRole role)
 static bool
 stop_workers(int slot)
 {
-	bool		stopped = true;
+	bool stopped = true;
 
 	for (int role = 0; role < ROLE_COUNT; role++)
 	{
-		Managed    *worker = &managed[slot][role];
+		Managed *worker = &managed[slot][role];
 
 		if (worker->handle == NULL)
 			continue;
@@ -171,8 +171,8 @@ static void
 manage_database(int slot)
 {
 	DatabaseShared *database = &tenancy_shared->databases[slot];
-	bool		absent = pg_atomic_read_u32(&database->absent) != 0;
-	Oid			dboid = database->dboid;
+	bool			absent = pg_atomic_read_u32(&database->absent) != 0;
+	Oid				dboid = database->dboid;
 
 	if (!OidIsValid(dboid))
 		return;
@@ -187,7 +187,7 @@ manage_database(int slot)
 	}
 	for (int role = 0; role < ROLE_COUNT; role++)
 	{
-		Managed    *worker = &managed[slot][role];
+		Managed *worker = &managed[slot][role];
 
 		if (worker->handle != NULL && has_stopped(worker->handle))
 			reap(worker, slot, role);
@@ -222,7 +222,7 @@ adopt_database(Oid dboid)
 static bool
 is_known(Oid dboid)
 {
-	bool		known;
+	bool known;
 
 	LWLockAcquire(tenancy_shared->lock, LW_SHARED);
 	known = tenancy_shared_find(dboid) != NULL;
@@ -234,7 +234,7 @@ is_known(Oid dboid)
 static bool
 end_probe(void)
 {
-	Oid			dboid = tenancy_shared->probe_dboid;
+	Oid dboid = tenancy_shared->probe_dboid;
 
 	if (probe == NULL)
 		return true;
@@ -253,7 +253,7 @@ end_probe(void)
 static bool
 start_probe(List *oids)
 {
-	ListCell   *cell;
+	ListCell *cell;
 
 	foreach (cell, oids)
 	{
@@ -274,7 +274,7 @@ release_dropped(List *oids)
 {
 	for (int slot = 0; slot < tenancy_shared->ndatabases; slot++)
 	{
-		Oid			dboid = tenancy_shared->databases[slot].dboid;
+		Oid dboid = tenancy_shared->databases[slot].dboid;
 
 		if (OidIsValid(dboid) && !list_member_oid(oids, dboid) && stop_workers(slot))
 			release_database(slot);
@@ -285,7 +285,7 @@ release_dropped(List *oids)
 static void
 scan_databases(void)
 {
-	List	   *oids;
+	List		 *oids;
 	MemoryContext context = CurrentMemoryContext;
 
 	tenancy_tx_begin("pg_tenancy: looking for databases");
@@ -306,8 +306,7 @@ turn(void)
 		reset_without();
 		scanned_at = 0;
 	}
-	if (end_probe() &&
-		TimestampDifferenceExceeds(scanned_at, GetCurrentTimestamp(), SCAN_EVERY_MS))
+	if (end_probe() && TimestampDifferenceExceeds(scanned_at, GetCurrentTimestamp(), SCAN_EVERY_MS))
 		scan_databases();
 	for (int slot = 0; slot < tenancy_shared->ndatabases; slot++)
 		manage_database(slot);
@@ -330,8 +329,8 @@ prepare(void)
 	BackgroundWorkerInitializeConnection(NULL, NULL, 0);
 	worker_attach(&tenancy_shared->launcher);
 	before_shmem_exit(on_exit_detach, (Datum) 0);
-	managed = MemoryContextAllocZero(TopMemoryContext,
-									 tenancy_shared->ndatabases * sizeof(*managed));
+	managed =
+		MemoryContextAllocZero(TopMemoryContext, tenancy_shared->ndatabases * sizeof(*managed));
 	reset_without();
 }
 
@@ -342,8 +341,8 @@ tenancy_launcher_main(Datum arg)
 	MemoryContext loop_context;
 
 	prepare();
-	loop_context = AllocSetContextCreate(TopMemoryContext, "pg_tenancy launcher loop",
-										 ALLOCSET_DEFAULT_SIZES);
+	loop_context =
+		AllocSetContextCreate(TopMemoryContext, "pg_tenancy launcher loop", ALLOCSET_DEFAULT_SIZES);
 	for (;;)
 	{
 		CHECK_FOR_INTERRUPTS();

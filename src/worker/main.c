@@ -47,7 +47,7 @@ static void
 record_error(WorkerShared *shared)
 {
 	MemoryContext old = MemoryContextSwitchTo(TopMemoryContext);
-	ErrorData  *error = CopyErrorData();
+	ErrorData	 *error = CopyErrorData();
 
 	worker_set_error(shared, error->message);
 	FreeErrorData(error);
@@ -68,9 +68,9 @@ run(DatabaseShared *database, WorkerRole role)
 void
 tenancy_worker_main(Datum arg)
 {
-	int32		extra[2];
+	int32			extra[2];
 	DatabaseShared *database;
-	WorkerShared *shared;
+	WorkerShared   *shared;
 
 	memcpy(extra, MyBgworkerEntry->bgw_extra, sizeof(extra));
 	database = &tenancy_shared->databases[extra[0]];
@@ -97,7 +97,7 @@ tenancy_worker_main(Datum arg)
 static void
 drop_orphaned_slot(void)
 {
-	char		name[NAMEDATALEN];
+	char name[NAMEDATALEN];
 
 	slot_name(MyDatabaseId, name);
 	if (SearchNamedReplicationSlot(name, true) != NULL)
@@ -108,7 +108,7 @@ drop_orphaned_slot(void)
 void
 tenancy_probe_main(Datum arg)
 {
-	bool		exists;
+	bool exists;
 
 	set_signals();
 	BackgroundWorkerInitializeConnectionByOid(DatumGetObjectId(arg), InvalidOid, 0);

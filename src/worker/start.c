@@ -58,7 +58,7 @@ static bool
 register_worker(BackgroundWorker *worker, BackgroundWorkerHandle **handle)
 {
 	MemoryContext old = MemoryContextSwitchTo(TopMemoryContext);
-	bool		registered;
+	bool		  registered;
 
 	worker->bgw_notify_pid = MyProcPid;
 	registered = RegisterDynamicBackgroundWorker(worker, handle);
@@ -72,8 +72,8 @@ worker_start(DatabaseShared *database, WorkerRole role, BackgroundWorkerHandle *
 {
 	static const char *const types[] = {"pg_tenancy capture", "pg_tenancy search sink",
 										"pg_tenancy cache sink"};
-	BackgroundWorker worker;
-	int32		extra[2] = {(int32) (database - tenancy_shared->databases), (int32) role};
+	BackgroundWorker		 worker;
+	int32 extra[2] = {(int32) (database - tenancy_shared->databases), (int32) role};
 
 	StaticAssertStmt(sizeof(extra) <= BGW_EXTRALEN, "bgw_extra is too small");
 	fill_worker(&worker, "tenancy_worker_main", types[role]);

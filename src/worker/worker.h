@@ -27,10 +27,10 @@ extern void worker_shmem_init(void);
 extern void worker_hooks_init(void);
 
 /* start.c */
-extern void worker_register_launcher(void);
-extern bool worker_start(DatabaseShared *database, WorkerRole role,
-						 BackgroundWorkerHandle **handle);
-extern bool worker_start_probe(Oid dboid, BackgroundWorkerHandle **handle);
+extern void			 worker_register_launcher(void);
+extern bool			 worker_start(DatabaseShared *database, WorkerRole role,
+								  BackgroundWorkerHandle **handle);
+extern bool			 worker_start_probe(Oid dboid, BackgroundWorkerHandle **handle);
 extern WorkerShared *worker_shared(DatabaseShared *database, WorkerRole role);
 
 /* launcher.c, main.c */

@@ -105,7 +105,7 @@ sub load_script
 			"INSERT INTO case_studies (title, timeline_weeks, full_text) SELECT 'new ' || random(), 2 * n, repeat(random() || ' ', 20) FROM generate_series(1, 4) n;",
 			"UPDATE case_studies SET title = 'changed ' || random(), updated_at = clock_timestamp() WHERE id IN $some 4);",
 			"DELETE FROM case_studies WHERE id IN $some 2);",
-			"UPDATE technologies SET query_count = query_count + 1 WHERE id IN (SELECT id FROM technologies ORDER BY random() LIMIT 3); SAVEPOINT a; DELETE FROM technologies; ROLLBACK TO a; INSERT INTO technologies (name) VALUES ('t ' || random());",
+			"UPDATE technologies SET query_count = query_count + 1 WHERE id IN (SELECT id FROM technologies ORDER BY random() LIMIT 3); SAVEPOINT a; DELETE FROM technologies WHERE id = (SELECT id FROM technologies LIMIT 1 FOR UPDATE SKIP LOCKED); ROLLBACK TO a; INSERT INTO technologies (name) VALUES ('t ' || random());",
 			"UPDATE case_studies SET id = gen_random_uuid() WHERE id IN $some 1); UPDATE case_studies SET timeline_weeks = timeline_weeks + 2 WHERE id IN $some 3);",
 			"DELETE FROM case_studies WHERE timeline_weeks % 2 = 0; INSERT INTO technologies (name) VALUES ('never');"
 		)[ $round % 6 ];

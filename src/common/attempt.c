@@ -1,0 +1,68 @@
+/*
+ * attempt.c
+ *		Doing something that foreign text may make fail.
+ *
+ * In a subtransaction: 15 has no soft errors, and later ones have none for depth
+ * and encoding.
+ */
+#include "postgres.h"
+
+#include "access/xact.h"
+#include "utils/memutils.h"
+#include "utils/resowner.h"
+
+#include "common/attempt.h"
+
+/* True for what the text itself can cause: its syntax, encoding, depth, size, or a domain's check. */
+static bool
+caused_by_text(int sqlstate)
+{
+	int category = ERRCODE_TO_CATEGORY(sqlstate);
+
+	return category == ERRCODE_TO_CATEGORY(ERRCODE_DATA_EXCEPTION) ||
+		   category == ERRCODE_TO_CATEGORY(ERRCODE_PROGRAM_LIMIT_EXCEEDED) ||
+		   category == ERRCODE_TO_CATEGORY(ERRCODE_INTEGRITY_CONSTRAINT_VIOLATION);
+}
+
+/* Ends the failed subtransaction; throws again what the text did not cause. */
+static void
+forgive(MemoryContext context, ResourceOwner owner)
+{
+	ErrorData *error;
+
+	MemoryContextSwitchTo(context);
+	error = CopyErrorData();
+	FlushErrorState();
+	RollbackAndReleaseCurrentSubTransaction();
+	MemoryContextSwitchTo(context);
+	CurrentResourceOwner = owner;
+	if (!caused_by_text(error->sqlerrcode))
+		ReThrowError(error);
+	FreeErrorData(error);
+}
+
+/* Calls the function in the current memory context; false if the text was at fault. */
+bool
+tenancy_attempt(AttemptFunction function, void *arg)
+{
+	MemoryContext context = CurrentMemoryContext;
+	ResourceOwner owner = CurrentResourceOwner;
+	volatile bool succeeded = true;
+
+	BeginInternalSubTransaction(NULL);
+	MemoryContextSwitchTo(context);
+	PG_TRY();
+	{
+		function(arg);
+		ReleaseCurrentSubTransaction();
+		MemoryContextSwitchTo(context);
+		CurrentResourceOwner = owner;
+	}
+	PG_CATCH();
+	{
+		succeeded = false;
+		forgive(context, owner);
+	}
+	PG_END_TRY();
+	return succeeded;
+}

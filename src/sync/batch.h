@@ -1,0 +1,14 @@
+/*
+ * batch.h
+ *		From dirty keys to a request, and from its outcome back to the dirty set.
+ */
+#ifndef TENANCY_BATCH_H
+#define TENANCY_BATCH_H
+
+#include "sync/sink_worker.h"
+
+extern void batch_init_lanes(SinkWorker *worker, int nlanes);
+extern bool batch_start(SinkWorker *worker, SyncLane *lane);
+extern void batch_finish(SinkWorker *worker, SyncLane *lane);
+
+#endif

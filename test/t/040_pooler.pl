@@ -1,0 +1,87 @@
+# Behind a PgBouncer that pools by transaction, a tenant never leaks from one client to the next.
+
+use strict;
+use warnings;
+use Test::More;
+use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::Utils;
+use TenancyTest;
+
+need_servers('pgbouncer');
+my $node = tenancy_node('pooler', preload => 0);
+$node->start;
+$node->safe_psql('postgres', <<'SQL');
+CREATE EXTENSION pg_tenancy;
+SELECT tenant_create('one'), tenant_create('two');
+INSERT INTO tenant_one.case_studies (title) VALUES ('of one');
+INSERT INTO tenant_two.case_studies (title) VALUES ('of two');
+SQL
+my $bouncer = TenancyBouncer->start($node, 'default_pool_size = 1', 'max_client_conn = 20');
+
+# A session through the pooler.
+sub client
+{
+	return PostgreSQL::Test::BackgroundPsql->new(0,
+		[ 'psql', '-XAtq', '-d', $bouncer->connstr('postgres'), '-f', '-' ], undef, 1);
+}
+my ($one, $two) = (client(), client());
+my $who = q{SELECT coalesce(tenant_current(), 'nobody') || ' ' || current_setting('search_path')};
+
+# What a client says, without the empty lines of functions that return nothing.
+sub says
+{
+	my ($client, $sql) = @_;
+	return join ' ', grep { $_ ne '' } split /\n/, $client->query($sql);
+}
+
+is(says($one, 'SELECT pg_backend_pid()'), my $pid = says($two, 'SELECT pg_backend_pid()'), 'both clients have the same server process');
+my $nobody = says($one, $who);
+like($nobody, qr/^nobody /, 'at first there is no tenant');
+for my $end ('COMMIT', 'ROLLBACK', 'COMMIT AND CHAIN; COMMIT')
+{
+	is(says($one, "BEGIN; SELECT tenant_use('one'); SELECT title FROM case_studies; $end"), 'of one', "$end: one sees its rows");
+	is(says($two, $who), $nobody, "$end: the other has no tenant");
+	is(says($two, "BEGIN; SELECT tenant_use('two'); SELECT title FROM case_studies; $end"), 'of two', "$end: the other sees its rows");
+	is(says($one, $who), $nobody, "$end: the first has no tenant any more");
+}
+
+# In one transaction, one client after the other; with savepoints, tenants that change, and errors.
+is(says($one, "BEGIN; SELECT tenant_use('one'); SAVEPOINT a; SELECT tenant_use('two'); ROLLBACK TO a; SELECT title FROM case_studies; COMMIT"), 'of one', 'a savepoint brings the former one back');
+is(says($one, "BEGIN; SELECT tenant_use('one'); SELECT tenant_use('two'); SELECT title FROM case_studies; COMMIT"), 'of two', 'another one in the same transaction');
+is(says($two, $who), $nobody, 'and it does not leak');
+says($one, "BEGIN; SELECT tenant_use('one'); SELECT 1 / 0; COMMIT");
+is(says($two, $who), $nobody, 'nor after an error');
+says($one, "BEGIN; SELECT tenant_use('one')");
+says($one, 'SELECT title FROM nowhere');
+says($one, 'ROLLBACK');
+is(says($two, $who), $nobody, 'nor after an error in a later statement');
+
+# Outside of a transaction it could only leak: it is refused.
+$one->query("SELECT tenant_use('one')");
+like($one->{stderr}, qr/can only be called in a transaction block/, 'outside of a transaction: refused');
+is(says($one, $who), $nobody, 'and nothing is set');
+$two->query('SELECT title FROM case_studies');
+like($two->{stderr}, qr/relation "case_studies" does not exist/, 'without a tenant there are no tables');
+
+# The client goes away in the middle.
+my $lost = client();
+says($lost, "BEGIN; SELECT tenant_use('one')");
+$lost->quit;
+is(says($two, $who), $nobody, 'a client that went away leaves nothing');
+is(says($two, 'SELECT count(*) FROM pg_stat_activity WHERE state = \'idle in transaction\''), 0, 'nor a transaction');
+
+# Many clients at the same time, each with its own tenant.
+my @mixed = map { client() } 1 .. 6;
+my $wrong = 0;
+for my $round (1 .. 20)
+{
+	for my $n (0 .. $#mixed)
+	{
+		my $tenant = $n % 2 ? 'one' : 'two';
+		$wrong++ if says($mixed[$n], "BEGIN; SELECT tenant_use('$tenant'); SELECT title FROM case_studies; COMMIT") ne "of $tenant";
+		$wrong++ if says($mixed[$n], $who) ne $nobody;
+	}
+}
+is($wrong, 0, 'many clients: each sees its own rows and nothing stays');
+$_->quit for $one, $two, @mixed;
+done_testing();
