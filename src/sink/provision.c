@@ -58,7 +58,10 @@ static const char *const resync_query =
 	" WHERE t.id = $1 AND s.index_type = $2";
 
 static const char *const missing_query =
-	"UPDATE tenancy.search_index SET state = 'missing', attempts = 0, updated_at = now()"
+	"UPDATE tenancy.search_index i SET state = 'missing', attempts = 0, updated_at = now(),"
+	"  body = coalesce((SELECT s.mapping FROM tenancy.tenant t"
+	"    JOIN tenancy.sync_table s USING (blueprint)"
+	"    WHERE t.id = i.tenant_id AND s.index_type = i.index_type), body)"
 	" WHERE alias = $1 AND state = 'ready'";
 
 /* The table may have changed: look at it with the next housekeep. */

@@ -84,7 +84,10 @@ note_enabled(SinkWorker *worker, const char *identity)
 	tenancy_spi_begin_as_owner(&scope);
 	was_enabled = read_state(worker, identity, &same);
 	if (!same && worker->kind == SINK_SEARCH)
-		tenancy_spi_exec("UPDATE tenancy.search_index SET state = 'missing', attempts = 0"
+		tenancy_spi_exec("UPDATE tenancy.search_index i SET state = 'missing', attempts = 0,"
+						 " body = coalesce((SELECT s.mapping FROM tenancy.tenant t"
+						 "   JOIN tenancy.sync_table s USING (blueprint)"
+						 "   WHERE t.id = i.tenant_id AND s.index_type = i.index_type), body)"
 						 " WHERE state = 'ready'",
 						 0, NULL, NULL, NULL);
 	tenancy_spi_end(&scope);

@@ -146,7 +146,7 @@ INSERT INTO wide (f4, f8, num, d, ts, tz, words, list, j, b, dim) VALUES
 	('NaN', 'NaN', 'NaN', 'infinity', 'infinity', 'infinity', E'q"u\\o\'te\r\n\t\b\f' || chr(1) || chr(31) || chr(127) || chr(128512) || chr(8232), ARRAY['a"', NULL, E'\n'], E'{"a":\n "\\u0001"}', '\x00ff', '{{1,2},{3,4}}'),
 	('Infinity', '-Infinity', 'Infinity', '-infinity', '-infinity', '-infinity', '', '{}', 'null', '', NULL),
 	(1e-30, 8e307, 1e-20, '4713-01-01 BC', '0044-03-15 12:00 BC', '2026-07-01 12:00+05:30', NULL, NULL, '"x"', NULL, '{}'),
-	(0.1, 1e-300, 12345678.000000001, '9999-12-31', '2026-02-28 23:59:59.999999', 'epoch', repeat('é', 3000), ARRAY['x'], '[]', NULL, NULL);
+	(0.1, 1e-300, 123456.789012, '9999-12-31', '2026-02-28 23:59:59.999999', 'epoch', repeat('é', 3000), ARRAY['x'], '[]', NULL, NULL);
 INSERT INTO "Quo""ted" VALUES (1, 'x', '"'), (-2, NULL, '\');
 INSERT INTO place VALUES (1, 1), (2, 2), (3, 3);
 SQL

@@ -83,7 +83,8 @@ left('one', $all, 'a rollback and a table that is not synced change nothing');
 
 # What another client stored in its own way.
 redis_cmd($redis, 'SET', "tenant:$_:technology:$y", 'plain') for qw(one two);
-redis_cmd($redis, 'HSET', 'tenant:two:technology:' . $x, 'a', 'b');
+redis_cmd($redis, 'DEL', "tenant:two:technology:$x");
+redis_cmd($redis, 'HSET', "tenant:two:technology:$x", 'a', 'b');
 as('one', "UPDATE technologies SET name = 'again'");
 left('one', "mine technology:$x", 'plain SET: unlinked too');
 is(redis_cmd($redis, 'GET', "tenant:two:technology:$y"), 'plain', 'plain SET: not the other tenant\'s');

@@ -21,8 +21,7 @@ my $bouncer = TenancyBouncer->start($node, 'default_pool_size = 1', 'max_client_
 # A session through the pooler.
 sub client
 {
-	return PostgreSQL::Test::BackgroundPsql->new(0,
-		[ 'psql', '-XAtq', '-d', $bouncer->connstr('postgres'), '-f', '-' ], undef, 1);
+	return $node->background_psql('postgres', on_error_stop => 0, extra_params => [ '-d', $bouncer->connstr('postgres') ]);
 }
 my ($one, $two) = (client(), client());
 my $who = q{SELECT coalesce(tenant_current(), 'nobody') || ' ' || current_setting('search_path')};
