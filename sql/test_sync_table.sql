@@ -114,8 +114,8 @@ SELECT index_name, tenant, state FROM indices WHERE index_type IN ('sale', 'item
 SELECT tenant_create('four', 'shop') > 0 AS created;
 SELECT index_name, alias, state FROM indices WHERE tenant = 'four' ORDER BY 1;
 -- Unsync.
-INSERT INTO tenancy.dead_letter (sink, tenant_id, relation, key, status, reason, version)
-SELECT 'search', id, v.relation::regclass, '{1}', 400, 'no', 1 FROM tenancy.tenant,
+INSERT INTO tenancy.dead_letter (sink, tenant_id, relation, key, status, reason, version, key_hash)
+SELECT 'search', id, v.relation::regclass, '{1}', 400, 'no', 1, 1 FROM tenancy.tenant,
 (VALUES ('tenant_one.item'), ('tenant_one.sale')) v(relation) WHERE name = 'one';
 SELECT tenant_unsync_table('shop', 'item');
 SELECT tenant_unsync_table('shop', 'item');

@@ -194,8 +194,8 @@ SELECT id AS beta_id FROM tenancy.tenants WHERE name = 'beta' \gset
 BEGIN;
 SELECT tenant_create('beta2') AS beta2_id \gset
 INSERT INTO tenancy.resync (sink, tenant_id, table_name) VALUES ('search', :beta2_id, 'users');
-INSERT INTO tenancy.dead_letter (sink, tenant_id, relation, key, status, reason, version)
-VALUES ('search', :beta2_id, 'tenant_beta2.users', '{1}', 400, 'no', 1);
+INSERT INTO tenancy.dead_letter (sink, tenant_id, relation, key, status, reason, version, key_hash)
+VALUES ('search', :beta2_id, 'tenant_beta2.users', '{1}', 400, 'no', 1, 1);
 SELECT tenant_use('beta2');
 SELECT tenant_drop('beta2');
 SELECT tenant_current(), current_setting('search_path');

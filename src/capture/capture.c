@@ -12,6 +12,7 @@
 #include "postmaster/interrupt.h"
 #include "replication/slot.h"
 #include "utils/memutils.h"
+#include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
 #include "capture/capture.h"
@@ -24,9 +25,12 @@
 
 #define SAVE_EVERY_MS 1000
 #define CHECK_EVERY_MS 1000
+#define IDLE_CHECK_MS 10000
 #define BUSY_MS 1000 /* after WAL was read, look often for so long */
 #define BUSY_WAIT_MS 10
 #define IDLE_WAIT_MS 200
+
+Capture *capture_decoding = NULL;
 
 /* Has so much time passed since? */
 static inline bool
@@ -52,6 +56,7 @@ static void
 wait_for_room(Capture *capture, SinkKind kind)
 {
 	worker_wake(&capture->database->sinks[kind].worker);
+	InvalidateCatalogSnapshot(); /* it would hold back VACUUM while we sleep */
 	(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, 100,
 					 PG_WAIT_EXTENSION);
 	ResetLatch(MyLatch);
@@ -142,17 +147,29 @@ wait_for_wal(Capture *capture, XLogRecPtr position)
 	CHECK_FOR_INTERRUPTS();
 }
 
-/* Is the extension (still) in this database? */
+/* Is the extension in this database? */
 static bool
-extension_exists(Capture *capture)
+extension_exists(void)
 {
 	bool exists;
 
-	capture->checked_at = GetCurrentTimestamp();
 	tenancy_tx_begin("pg_tenancy: looking for the extension");
 	exists = tenancy_extension_exists();
 	tenancy_tx_commit();
 	return exists;
+}
+
+/* Is the extension the one that the slot was made for? */
+static bool
+is_current(const char *slot)
+{
+	char name[NAMEDATALEN];
+	bool exists;
+
+	tenancy_tx_begin("pg_tenancy: looking for the extension");
+	exists = slot_name(name);
+	tenancy_tx_commit();
+	return exists && strcmp(name, slot) == 0;
 }
 
 /* Begins a stream for every sink at the slot's confirmed position. */
@@ -219,7 +236,10 @@ stream(Capture *capture, const char *slot)
 		confirm(capture);
 		reload_if_asked();
 		if (has_passed(capture->checked_at, CHECK_EVERY_MS))
-			exists = extension_exists(capture);
+		{
+			capture->checked_at = GetCurrentTimestamp();
+			exists = is_current(slot);
+		}
 		wait_for_wal(capture, position);
 	}
 	slot_close(context);
@@ -228,14 +248,15 @@ stream(Capture *capture, const char *slot)
 
 /* wal_level does not allow decoding, and only a restart of the server changes it. */
 static void
-idle_for_ever(Capture *capture)
+wait_without_decoding(Capture *capture)
 {
 	worker_set_state(&capture->database->capture, WORKER_WAL_LEVEL);
 	worker_set_error(&capture->database->capture,
 					 "wal_level is not logical: set wal_level = logical and restart the server");
-	for (;;)
+	while (extension_exists())
 	{
-		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_EXIT_ON_PM_DEATH, 0, PG_WAIT_EXTENSION);
+		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, IDLE_CHECK_MS,
+						 PG_WAIT_EXTENSION);
 		ResetLatch(MyLatch);
 		CHECK_FOR_INTERRUPTS();
 	}
@@ -258,34 +279,32 @@ make_capture(DatabaseShared *database)
 	return capture;
 }
 
-/* The extension is not there: neither shall the slot be. */
+/* Decodes as long as the extension is there. */
 static void
-leave(Capture *capture, const char *slot)
+capture_while_exists(Capture *capture)
 {
-	SlotState state;
+	char slot[NAMEDATALEN];
+	bool exists;
 
-	tenancy_tx_begin("pg_tenancy: removing the slot");
-	state = SearchNamedReplicationSlot(slot, true) == NULL ? SLOT_ABSENT : SLOT_USABLE;
+	tenancy_tx_begin("pg_tenancy: looking for the extension");
+	exists = slot_name(slot);
 	tenancy_tx_commit();
-	if (state != SLOT_ABSENT)
-		slot_drop(slot);
-	pg_atomic_write_u32(&capture->database->absent, 1);
+	if (exists && wal_level < WAL_LEVEL_LOGICAL)
+		wait_without_decoding(capture);
+	else if (exists)
+	{
+		identity_check(slot);
+		while (stream(capture, slot) && is_current(slot))
+			;
+	}
 }
 
-/* Runs until the extension is gone from the database. */
+/* Runs until the extension is gone from the database, and takes the slot along. */
 void
 capture_run(DatabaseShared *database)
 {
-	Capture *capture = make_capture(database);
-	char	 slot[NAMEDATALEN];
-	bool	 exists = extension_exists(capture);
-
-	slot_name(MyDatabaseId, slot);
-	if (exists && wal_level < WAL_LEVEL_LOGICAL)
-		idle_for_ever(capture);
-	if (exists)
-		identity_check(slot);
-	while (exists)
-		exists = stream(capture, slot);
-	leave(capture, slot);
+	capture_decoding = make_capture(database);
+	capture_while_exists(capture_decoding);
+	slot_drop_others(NULL);
+	pg_atomic_write_u32(&database->absent, 1);
 }

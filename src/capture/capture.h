@@ -23,6 +23,8 @@ typedef struct Capture
 	TimestampTz		checked_at;		/* last look whether the extension is there */
 	TimestampTz		moved_at;		/* last time there was WAL to read */
 	bool			config_changed; /* in the transaction being replayed */
+	bool			old_registry;	/* it began before the registry's last change */
+	uint64			registry_lsn;	/* commit of that change */
 	StringInfoData	key;
 	MemoryContext	change_context; /* reset for every change */
 } Capture;
@@ -30,23 +32,27 @@ typedef struct Capture
 /* What capture has to know of a relation, as of the change being decoded. */
 typedef struct CaptureRelation
 {
-	Oid		   relid; /* hash key */
-	bool	   valid;
-	bool	   registry; /* one of our own tables */
-	uint8	   sinks;	 /* bit per SinkKind; 0: not synced */
-	Oid		   root;	 /* the table that the registry names */
-	int		   nkeys;
-	AttrNumber attributes[INDEX_MAX_KEYS];
-	FmgrInfo   outputs[INDEX_MAX_KEYS];
+	Oid			  relid; /* hash key */
+	bool		  valid;
+	uint64		  generation; /* valid only if it is the cache's */
+	bool		  registry;	  /* one of our own tables */
+	uint8		  sinks;	  /* bit per SinkKind; 0: not synced */
+	Oid			  root;		  /* the table that the registry names */
+	MemoryContext context;	  /* of what follows, NULL if there is none */
+	int			  nkeys;	  /* 0: its key is not known */
+	AttrNumber	 *attributes;
+	FmgrInfo	 *outputs;
 } CaptureRelation;
 
 /* capture.c */
-extern void capture_run(DatabaseShared *database);
-extern void capture_put(Capture *capture, SinkKind kind, RingRecord *record, const char *key);
+extern Capture *capture_decoding;
+extern void		capture_run(DatabaseShared *database);
+extern void		capture_put(Capture *capture, SinkKind kind, RingRecord *record, const char *key);
 
 /* relation.c */
 extern void				capture_relation_init(void);
 extern CaptureRelation *capture_relation(Relation relation);
 extern void				capture_relation_forget_all(void);
+extern void				capture_relation_begin(bool uncached);
 
 #endif

@@ -11,19 +11,29 @@
 #include "replication/output_plugin.h"
 #include "storage/procarray.h"
 #include "utils/memutils.h"
+#include "utils/snapmgr.h"
 
 #include "capture/capture.h"
 #include "common/compat.h"
 #include "sync/key.h"
 #include "sync/message.h"
 
+/* Key of a RING_TABLE that is about rows too, not just about documents without one. */
+#define ALL_ROWS "rows"
+
+/* Bytes of a message; a longer key fits into no index. */
+#define MESSAGE_MAX 8192
+
 extern PGDLLEXPORT void _PG_output_plugin_init(OutputPluginCallbacks *callbacks);
 
-/* The worker that decodes, NULL when somebody else made a slot with this plugin. */
+/*
+ * The worker that decodes.  NULL when somebody else decodes with this plugin: then
+ * output_writer_private is something else altogether.
+ */
 static inline Capture *
 capture_of(LogicalDecodingContext *context)
 {
-	return context->output_writer_private;
+	return context->output_writer_private == capture_decoding ? capture_decoding : NULL;
 }
 
 /* Start-up. */
@@ -40,6 +50,13 @@ on_startup(LogicalDecodingContext *context, OutputPluginOptions *options, bool i
 static void
 on_begin(LogicalDecodingContext *context, ReorderBufferTXN *txn)
 {
+	Capture *capture = capture_of(context);
+
+	if (capture == NULL)
+		return;
+	capture->old_registry = txn->first_lsn <= capture->registry_lsn;
+	capture_relation_begin(capture->old_registry);
+	InvalidateCatalogSnapshot();
 	while (TransactionIdIsInProgress(txn->xid))
 	{
 		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, 1,
@@ -91,6 +108,8 @@ make_key(Capture *capture, CaptureRelation *info, Relation relation, HeapTuple t
 		 HeapTuple other)
 {
 	resetStringInfo(&capture->key);
+	if (info->nkeys == 0)
+		return false;
 	for (int i = 0; i < info->nkeys; i++)
 	{
 		Datum value;
@@ -102,13 +121,32 @@ make_key(Capture *capture, CaptureRelation *info, Relation relation, HeapTuple t
 	return true;
 }
 
-/* Marks one row of a change. */
-static void
+/* Marks one row of a change; false: its key is not known. */
+static bool
 mark(Capture *capture, ReorderBufferTXN *txn, CaptureRelation *info, Relation relation,
 	 HeapTuple tuple, HeapTuple other)
 {
 	if (tuple != NULL && make_key(capture, info, relation, tuple, other))
 		put(capture, txn, info->sinks, RING_KEY, info->root, capture->key.data, capture->key.len);
+	else
+		return false;
+	return true;
+}
+
+/*
+ * Marks what a change touched: the row as it is and as it was.  Where the WAL does not
+ * say which row it was (no key, or a replica identity without it), the whole table is
+ * looked at again.
+ */
+static void
+mark_change(Capture *capture, ReorderBufferTXN *txn, CaptureRelation *info, Relation relation,
+			HeapTuple old_row, HeapTuple new_row)
+{
+	bool marked_old = mark(capture, txn, info, relation, old_row, NULL);
+	bool marked_new = mark(capture, txn, info, relation, new_row, old_row);
+
+	if (new_row != NULL ? !marked_new : !marked_old)
+		put(capture, txn, info->sinks, RING_TABLE, info->root, ALL_ROWS, sizeof(ALL_ROWS));
 }
 
 /* One of our own tables changed: the sinks look at the registry again. */
@@ -116,6 +154,7 @@ static void
 on_registry_change(Capture *capture, ReorderBufferTXN *txn)
 {
 	capture_relation_forget_all();
+	capture->registry_lsn = txn->final_lsn;
 	if (!capture->config_changed)
 		put(capture, txn, (1 << SINK_COUNT) - 1, RING_CONFIG, InvalidOid, NULL, 0);
 	capture->config_changed = true;
@@ -139,10 +178,7 @@ on_change(LogicalDecodingContext *context, ReorderBufferTXN *txn, Relation relat
 	if (info->registry)
 		on_registry_change(capture, txn);
 	else if (info->sinks != 0)
-	{
-		mark(capture, txn, info, relation, old_row, NULL);
-		mark(capture, txn, info, relation, new_row, old_row);
-	}
+		mark_change(capture, txn, info, relation, old_row, new_row);
 	MemoryContextSwitchTo(before);
 	MemoryContextReset(capture->change_context);
 }
@@ -163,7 +199,7 @@ on_truncate(LogicalDecodingContext *context, ReorderBufferTXN *txn, int nrelatio
 		if (info->registry)
 			on_registry_change(capture, txn);
 		else if (info->sinks != 0)
-			put(capture, txn, info->sinks, RING_TRUNCATE, info->root, NULL, 0);
+			put(capture, txn, info->sinks, RING_TABLE, info->root, NULL, 0);
 	}
 }
 
@@ -178,8 +214,8 @@ on_message(LogicalDecodingContext *context, ReorderBufferTXN *txn, XLogRecPtr ls
 	Capture *capture = capture_of(context);
 	Oid		 relid;
 
-	if (capture == NULL || !transactional || size < 2 || message[size - 1] != '\0' ||
-		strcmp(prefix, TENANCY_MESSAGE_PREFIX) != 0)
+	if (capture == NULL || !transactional || size < 2 || size > MESSAGE_MAX ||
+		message[size - 1] != '\0' || strcmp(prefix, TENANCY_MESSAGE_PREFIX) != 0)
 		return;
 	if (*message == TENANCY_MESSAGE_FORGET)
 		put(capture, txn, 1 << SINK_CACHE, RING_FORGET, InvalidOid, message + 1, size - 1);
@@ -197,8 +233,11 @@ on_commit(LogicalDecodingContext *context, ReorderBufferTXN *txn, XLogRecPtr com
 {
 	Capture *capture = capture_of(context);
 
-	if (capture != NULL)
-		capture->config_changed = false;
+	if (capture == NULL)
+		return;
+	capture->config_changed = false;
+	if (capture->old_registry)
+		capture_relation_begin(false);
 }
 
 /* Entry point of the server's logical decoding. */

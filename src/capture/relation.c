@@ -29,39 +29,44 @@
 #include "common/spi.h"
 #include "sync/key.h"
 
+/* More relations than this are not remembered. */
+#define CACHE_MAX 50000
+
 static HTAB			*relations = NULL;
 static MemoryContext relation_context = NULL;
+static uint64		 generation = 1;   /* raised when every entry becomes invalid */
+static bool			 uncached = false; /* look at a relation at each of its changes */
 
 /* A relation changed: look at it again at its next change. */
 static void
 on_relcache_invalidation(Datum arg, Oid relid)
 {
-	HASH_SEQ_STATUS	 seq;
 	CaptureRelation *info;
 
-	if (OidIsValid(relid))
-	{
-		info = hash_search(relations, &relid, HASH_FIND, NULL);
-		if (info != NULL)
-			info->valid = false;
-		return;
-	}
-	hash_seq_init(&seq, relations);
-	while ((info = hash_seq_search(&seq)) != NULL)
+	if (!OidIsValid(relid))
+		generation++;
+	else if ((info = hash_search(relations, &relid, HASH_FIND, NULL)) != NULL)
 		info->valid = false;
 }
 
-/* Makes the cache. */
-void
-capture_relation_init(void)
+/* Makes an empty cache. */
+static void
+make_cache(void)
 {
 	HASHCTL ctl = {.keysize = sizeof(Oid), .entrysize = sizeof(CaptureRelation)};
 
-	relation_context = AllocSetContextCreate(TopMemoryContext, "pg_tenancy capture relations",
-											 ALLOCSET_DEFAULT_SIZES);
 	ctl.hcxt = relation_context;
 	relations = hash_create("pg_tenancy capture relations", 256, &ctl,
 							HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
+}
+
+/* Prepares the cache. */
+void
+capture_relation_init(void)
+{
+	relation_context = AllocSetContextCreate(TopMemoryContext, "pg_tenancy capture relations",
+											 ALLOCSET_DEFAULT_SIZES);
+	make_cache();
 	CacheRegisterRelcacheCallback(on_relcache_invalidation, (Datum) 0);
 }
 
@@ -69,7 +74,25 @@ capture_relation_init(void)
 void
 capture_relation_forget_all(void)
 {
-	on_relcache_invalidation((Datum) 0, InvalidOid);
+	generation++;
+}
+
+/*
+ * A transaction's replay begins or ends.  One that began before the registry's last
+ * change sees the registry as it was for some of its changes and as it is for others,
+ * and nothing says where that turns: it must leave nothing in the cache.
+ */
+void
+capture_relation_begin(bool is_uncached)
+{
+	if (is_uncached || uncached)
+		generation++;
+	uncached = is_uncached;
+	if (hash_get_num_entries(relations) > CACHE_MAX)
+	{
+		MemoryContextReset(relation_context);
+		make_cache();
+	}
 }
 
 /* A column of a registry row by name. */
@@ -200,7 +223,8 @@ set_key(CaptureRelation *info, Relation relation, List *names)
 {
 	ListCell *cell;
 
-	info->nkeys = 0;
+	info->attributes = palloc(INDEX_MAX_KEYS * sizeof(AttrNumber));
+	info->outputs = palloc(INDEX_MAX_KEYS * sizeof(FmgrInfo));
 	foreach (cell, names)
 	{
 		AttrNumber attribute = get_attnum(RelationGetRelid(relation), lfirst(cell));
@@ -211,10 +235,24 @@ set_key(CaptureRelation *info, Relation relation, List *names)
 			return false;
 		getTypeOutputInfo(TupleDescAttr(RelationGetDescr(relation), attribute - 1)->atttypid,
 						  &output, &varlena);
-		fmgr_info_cxt(output, &info->outputs[info->nkeys], relation_context);
+		fmgr_info(output, &info->outputs[info->nkeys]);
 		info->attributes[info->nkeys++] = attribute;
 	}
 	return info->nkeys > 0;
+}
+
+/* Remembers the key columns in the entry's own memory. */
+static void
+load_key(CaptureRelation *info, Relation relation, List *names)
+{
+	MemoryContext old;
+
+	info->context = AllocSetContextCreate(relation_context, "pg_tenancy capture relation",
+										  ALLOCSET_SMALL_SIZES);
+	old = MemoryContextSwitchTo(info->context);
+	if (!set_key(info, relation, names))
+		info->nkeys = 0;
+	MemoryContextSwitchTo(old);
 }
 
 /* Root of a partition, or the relation itself. */
@@ -254,6 +292,7 @@ load(CaptureRelation *info, Relation relation)
 
 	info->registry = is_configuration(relation);
 	info->sinks = 0;
+	info->nkeys = 0;
 	info->root = root_of(relation);
 	if (info->registry || IsCatalogNamespace(RelationGetNamespace(relation)))
 		return;
@@ -266,8 +305,7 @@ load(CaptureRelation *info, Relation relation)
 		return;
 	if (names == NIL)
 		names = key_columns_of(relation);
-	if (!set_key(info, relation, names))
-		info->sinks = 0;
+	load_key(info, relation, names);
 }
 
 /* What capture has to know of a relation, in a decoding callback. */
@@ -278,9 +316,15 @@ capture_relation(Relation relation)
 	bool			 found;
 	CaptureRelation *info = hash_search(relations, &relid, HASH_ENTER, &found);
 
-	if (found && info->valid)
+	if (!found)
+		info->context = NULL;
+	else if (info->valid && info->generation == generation && !uncached)
 		return info;
 	info->valid = false;
+	if (info->context != NULL)
+		MemoryContextDelete(info->context);
+	info->context = NULL;
+	info->generation = generation;
 	load(info, relation);
 	info->valid = true;
 	return info;

@@ -11,6 +11,7 @@
 #include "access/xlogutils.h"
 #include "access/xlog_internal.h"
 #include "catalog/pg_type.h"
+#include "commands/extension.h"
 #include "miscadmin.h"
 #include "replication/decode.h"
 #include "replication/logical.h"
@@ -19,6 +20,7 @@
 #include "utils/guc.h"
 #include "utils/inval.h"
 #include "utils/resowner.h"
+#include "utils/varlena.h"
 
 #include "capture/slot.h"
 #include "common/compat.h"
@@ -27,13 +29,52 @@
 
 #define PLUGIN_NAME "pg_tenancy"
 
+/* Records decoded before the caller has a turn. */
+#define READ_RECORDS 4096
+
 static ResourceOwner decode_owner = NULL;
 
-/* Name of a database's slot; name has room for NAMEDATALEN. */
-void
-slot_name(Oid dboid, char *name)
+/*
+ * Name of this database's slot, or false if it has no extension; name has room for
+ * NAMEDATALEN.  An extension that is dropped and made again gets a new slot: WAL from
+ * before would name tables that are no more.  Needs a transaction.
+ */
+bool
+slot_name(char *name)
 {
-	snprintf(name, NAMEDATALEN, "tenancy_%u", dboid);
+	Oid extension = get_extension_oid("pg_tenancy", true);
+
+	snprintf(name, NAMEDATALEN, "tenancy_%u_%u", MyDatabaseId, extension);
+	return OidIsValid(extension);
+}
+
+/* Drops this database's other slots (keep NULL: all); needs no transaction. */
+void
+slot_drop_others(const char *keep)
+{
+	char prefix[NAMEDATALEN];
+	char found[NAMEDATALEN];
+	bool any = true;
+
+	snprintf(prefix, sizeof(prefix), "tenancy_%u_", MyDatabaseId);
+	while (any)
+	{
+		any = false;
+		LWLockAcquire(ReplicationSlotControlLock, LW_SHARED);
+		for (int i = 0; i < max_replication_slots && !any; i++)
+		{
+			ReplicationSlot *slot = &ReplicationSlotCtl->replication_slots[i];
+
+			any = slot->in_use && slot->data.database == MyDatabaseId &&
+				  strncmp(NameStr(slot->data.name), prefix, strlen(prefix)) == 0 &&
+				  (keep == NULL || strcmp(NameStr(slot->data.name), keep) != 0);
+			if (any)
+				strlcpy(found, NameStr(slot->data.name), NAMEDATALEN);
+		}
+		LWLockRelease(ReplicationSlotControlLock);
+		if (any)
+			slot_drop(found);
+	}
 }
 
 /* Whether the slot is there and can be read; needs a transaction. */
@@ -46,13 +87,29 @@ slot_state(const char *name)
 	SpiScope  scope;
 
 	tenancy_spi_begin_as_owner(&scope);
-	tenancy_spi_exec("SELECT (wal_status IS NOT DISTINCT FROM 'lost')::int::bigint"
-					 "  FROM pg_catalog.pg_replication_slots WHERE slot_name = $1",
+	tenancy_spi_exec("SELECT (wal_status IS NOT DISTINCT FROM 'lost'"
+					 "        OR confirmed_flush_lsn IS NULL)::int::bigint FROM "
+					 "pg_catalog.pg_replication_slots WHERE slot_name = $1",
 					 1, types, values, NULL);
 	if (SPI_processed > 0)
 		state = tenancy_spi_int64(0, 1) ? SLOT_LOST : SLOT_USABLE;
 	tenancy_spi_end(&scope);
 	return state;
+}
+
+/* True if a list of libraries has ours. */
+static bool
+is_listed(const char *list)
+{
+	List	 *names = NIL;
+	ListCell *cell;
+
+	if (!SplitDirectoriesString(pstrdup(list), ',', &names))
+		return false;
+	foreach (cell, names)
+		if (strcmp(lfirst(cell), PLUGIN_NAME) == 0)
+			return true;
+	return false;
 }
 
 /*
@@ -64,7 +121,7 @@ allow_plugin(void)
 {
 	const char *list = GetConfigOption("output_plugin_libraries", true, false);
 
-	if (list == NULL || !tenancy_extend_plugin_list || strstr(list, PLUGIN_NAME) != NULL)
+	if (list == NULL || !tenancy_extend_plugin_list || is_listed(list))
 		return;
 	SetConfigOption("output_plugin_libraries",
 					*list ? psprintf("%s, %s", list, PLUGIN_NAME) : PLUGIN_NAME, PGC_SUSET,
@@ -93,6 +150,7 @@ slot_create(const char *name)
 										ignore_write, ignore_write, NULL);
 	DecodingContextFindStartpoint(context);
 	FreeDecodingContext(context);
+	ReplicationSlotPersist(); /* until here an error or a crash takes it away again */
 	ReplicationSlotRelease();
 }
 
@@ -138,14 +196,17 @@ read_record(LogicalDecodingContext *context)
 		LogicalDecodingProcessRecord(context, context->reader);
 }
 
-/* Decodes what has been flushed, until stop says so; returns the position reached. */
+/*
+ * Decodes what has been flushed, until stop says so or the caller should have a turn
+ * again; returns the position reached.
+ */
 XLogRecPtr
 slot_read(LogicalDecodingContext *context, bool (*stop)(void *), void *arg)
 {
 	XLogRecPtr end = GetFlushRecPtr(NULL);
 
 	CurrentResourceOwner = decode_owner;
-	while (context->reader->EndRecPtr < end && !stop(arg))
+	for (int n = 0; n < READ_RECORDS && context->reader->EndRecPtr < end && !stop(arg); n++)
 	{
 		read_record(context);
 		CHECK_FOR_INTERRUPTS();

@@ -12,10 +12,11 @@ typedef enum SlotState
 {
 	SLOT_ABSENT,
 	SLOT_USABLE,
-	SLOT_LOST /* its WAL is gone */
+	SLOT_LOST /* its WAL is gone, or it was never finished */
 } SlotState;
 
-extern void					   slot_name(Oid dboid, char *name);
+extern bool					   slot_name(char *name);
+extern void					   slot_drop_others(const char *keep);
 extern SlotState			   slot_state(const char *name);
 extern void					   slot_create(const char *name);
 extern void					   slot_drop(const char *name);

@@ -28,10 +28,9 @@
 
 /* 17 knows failover slots; 15 and 16 make a new slot after a promotion. */
 #if PG_VERSION_NUM >= 170000
-#define compat_slot_create(name) \
-	ReplicationSlotCreate(name, true, RS_PERSISTENT, false, true, false)
+#define compat_slot_create(name) ReplicationSlotCreate(name, true, RS_EPHEMERAL, false, true, false)
 #else
-#define compat_slot_create(name) ReplicationSlotCreate(name, true, RS_PERSISTENT, false)
+#define compat_slot_create(name) ReplicationSlotCreate(name, true, RS_EPHEMERAL, false)
 #endif
 
 /* 18 adds error_if_invalid. */
@@ -65,6 +64,13 @@
 #else
 #define compat_index_beginscan(heap, index, snapshot, nkeys) \
 	index_beginscan(heap, index, snapshot, nkeys, 0)
+#endif
+
+/* 18 asks whether a deferrable one will do. */
+#if PG_VERSION_NUM >= 180000
+#define compat_primary_key_index(relation) RelationGetPrimaryKeyIndex(relation, true)
+#else
+#define compat_primary_key_index(relation) RelationGetPrimaryKeyIndex(relation)
 #endif
 
 /* 17 names an extension's wait events in pg_stat_activity. */

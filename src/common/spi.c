@@ -17,29 +17,41 @@
 #include "pgstat.h"
 #include "utils/builtins.h"
 #include "utils/guc.h"
+#include "utils/memutils.h"
 #include "utils/snapmgr.h"
 #include "utils/syscache.h"
 
 #include "common/spi.h"
 
+static MemoryContext outer_context = NULL; /* current one before a worker's transaction */
+
 /* Starts a worker's transaction with a snapshot and shows it in pg_stat_activity. */
 void
 tenancy_tx_begin(const char *activity)
 {
+	outer_context = CurrentMemoryContext;
 	SetCurrentStatementStartTimestamp();
 	StartTransactionCommand();
 	PushActiveSnapshot(GetTransactionSnapshot());
 	pgstat_report_activity(STATE_RUNNING, activity);
 }
 
-/* Ends it, and hands the table statistics on: else autovacuum never sees a worker's writes. */
+/* Hands the table statistics on: else autovacuum never sees a worker's writes. */
+static void
+after_transaction(void)
+{
+	pgstat_report_stat(false);
+	pgstat_report_activity(STATE_IDLE, NULL);
+	MemoryContextSwitchTo(outer_context);
+}
+
+/* Ends it; the memory context is the one before it again. */
 void
 tenancy_tx_commit(void)
 {
 	PopActiveSnapshot();
 	CommitTransactionCommand();
-	pgstat_report_stat(false);
-	pgstat_report_activity(STATE_IDLE, NULL);
+	after_transaction();
 }
 
 /* Gives a worker's transaction up without an error. */
@@ -47,8 +59,7 @@ void
 tenancy_tx_abort(void)
 {
 	AbortCurrentTransaction();
-	pgstat_report_stat(false);
-	pgstat_report_activity(STATE_IDLE, NULL);
+	after_transaction();
 }
 
 /* Schema that holds the registry. */

@@ -6,6 +6,7 @@
  */
 #include "postgres.h"
 
+#include "access/xlog.h"
 #include "miscadmin.h"
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
@@ -33,6 +34,8 @@ typedef struct BatchBuilder
 	int			  *offsets; /* of each item's document in docs */
 	int			   ntaken;
 	int			   next; /* first of worker->taken not dealt with */
+	DirtyEntry	 **over; /* need nothing sent; done when the transaction has committed */
+	int			   nover;
 } BatchBuilder;
 
 /* Makes the lanes. */
@@ -120,12 +123,12 @@ run_end(BatchBuilder *builder)
 	return end;
 }
 
-/* Drops a run of keys that nobody wants any more. */
+/* Nothing has to be sent for a run of keys. */
 static void
 drop_run(BatchBuilder *builder, int end)
 {
 	for (; builder->next < end; builder->next++)
-		dirty_done(builder->worker->dirty, builder->worker->taken[builder->next]);
+		builder->over[builder->nover++] = builder->worker->taken[builder->next];
 }
 
 /* Puts keys from..to back in their order. */
@@ -158,17 +161,27 @@ read_run(BatchBuilder *builder, int end, const SinkTarget *target, RowReader *re
 		add_row(builder, builder->worker->taken[builder->next++], target, reader);
 }
 
-/* Reports a table that cannot be synced and drops its keys: other tables must go on. */
+/*
+ * The table has no unique index on its key columns.  Other tables must go on, so its
+ * keys are dropped; the whole table is looked at again when its shape has changed.
+ */
 static void
 refuse_run(BatchBuilder *builder, int end, const SinkTarget *target)
 {
-	char error[SHARED_ERROR_MAX];
+	SinkWorker *worker = builder->worker;
+	char		error[SHARED_ERROR_MAX];
 
+	if (target_is_stale())
+	{
+		park_run(builder, end, PARK_LOCKED_MS); /* its key may have other columns by now */
+		return;
+	}
 	snprintf(error, sizeof(error),
 			 "relation %u of tenant \"%s\" is not synced: it has no unique index on its key "
 			 "columns",
 			 target->relid, target->tenant);
-	worker_set_error(&builder->worker->shared->worker, error);
+	worker_set_error(&worker->shared->worker, error);
+	resync_block(target, worker->driver->name, error);
 	drop_run(builder, end);
 }
 
@@ -218,28 +231,44 @@ add_row_run(BatchBuilder *builder, int end)
 		read_run(builder, end, target, NULL);
 }
 
-/* Adds what a TRUNCATE means to the sink. */
+/*
+ * Adds what it means to the sink that a whole table is dirty: after a TRUNCATE (the key is
+ * empty) documents may lack their row, else rows may have changed too.
+ */
+static void
+add_table(BatchBuilder *builder, DirtyEntry *entry, const SinkTarget *target)
+{
+	if (builder->worker->kind == SINK_CACHE)
+	{
+		SinkItem *item = add_item(builder, entry, target, SINK_FORGET_TENANT);
+
+		item->key = target->tenant;
+		item->key_length = strlen(target->tenant) + 1;
+		return;
+	}
+	if (entry->key_length == 0)
+		resync_request_ghosts(target);
+	else
+		resync_request_rows(target);
+	builder->over[builder->nover++] = entry;
+}
+
+/* Adds whole tables. */
 static void
 add_table_run(BatchBuilder *builder, int end)
 {
-	SinkWorker *worker = builder->worker;
-
-	for (; builder->next < end; builder->next++)
+	while (builder->next < end)
 	{
-		DirtyEntry		 *entry = worker->taken[builder->next];
+		DirtyEntry		 *entry = builder->worker->taken[builder->next];
 		const SinkTarget *target = target_find(entry->relid);
 
-		if (!not_wanted(worker, target) && worker->kind == SINK_CACHE)
+		if (not_wanted(builder->worker, target))
+			drop_run(builder, builder->next + 1);
+		else
 		{
-			SinkItem *item = add_item(builder, entry, target, SINK_FORGET_TENANT);
-
-			item->key = target->tenant;
-			item->key_length = strlen(target->tenant) + 1;
-			continue;
+			add_table(builder, entry, target);
+			builder->next++;
 		}
-		if (!not_wanted(worker, target))
-			resync_request_ghosts(target);
-		dirty_done(worker->dirty, entry);
 	}
 }
 
@@ -300,6 +329,8 @@ init_builder(BatchBuilder *builder, SinkWorker *worker, SyncLane *lane, int n)
 	lane->batch.lane = lane->number;
 	lane->batch.items = MemoryContextAllocHuge(lane->context, n * sizeof(SinkItem));
 	lane->entries = palloc(n * sizeof(DirtyEntry *));
+	lane->age = target_age();
+	builder->over = palloc(n * sizeof(DirtyEntry *));
 }
 
 /* A row could not be read: gives the keys back, to be read one by one, or gives one up. */
@@ -313,9 +344,11 @@ handle_read_error(BatchBuilder *builder, ErrorData *error)
 	worker_set_error(&worker->shared->worker, error->message);
 	for (int i = lane->batch.nitems - 1; i >= 0; i--)
 		dirty_again(worker->dirty, lane->entries[i], true);
+	for (int i = 0; i < builder->nover; i++)
+		dirty_again(worker->dirty, builder->over[i], false);
 	return_range(worker, builder->next, builder->ntaken);
 	lane->batch.nitems = 0;
-	worker->careful = builder->ntaken;
+	lane->careful = builder->ntaken;
 	back_off(lane);
 }
 
@@ -323,10 +356,11 @@ handle_read_error(BatchBuilder *builder, ErrorData *error)
 static void
 give_up(SinkWorker *worker, SyncLane *lane, const char *reason)
 {
-	DirtyEntry *entry = lane->entries[0];
+	DirtyEntry		 *entry = lane->entries[0];
+	const SinkTarget *target = lane->batch.items[0].target;
 
 	tenancy_tx_begin("pg_tenancy: writing a dead letter");
-	dead_letter_write(worker, entry, lane->batch.items[0].target->tenant_id, 0, reason,
+	dead_letter_write(worker, entry, target ? target->tenant_id : 0, 0, reason,
 					  lane->batch.items[0].version);
 	tenancy_tx_commit();
 	lane->batch.nitems = 0;
@@ -345,6 +379,8 @@ build_batch(BatchBuilder *builder)
 		MemoryContextSwitchTo(context);
 		fill_batch(builder);
 		tenancy_tx_commit();
+		for (int i = 0; i < builder->nover; i++)
+			dirty_done(builder->worker->dirty, builder->over[i]);
 	}
 	PG_CATCH();
 	{
@@ -368,11 +404,11 @@ build_batch(BatchBuilder *builder)
 
 /* Most keys to take now. */
 static int
-take_limit(SinkWorker *worker, SyncLane *lane)
+take_limit(SyncLane *lane)
 {
-	if (worker->careful == 0)
+	if (lane->careful == 0)
 		return lane->limit;
-	worker->careful--;
+	lane->careful--;
 	return 1;
 }
 
@@ -382,7 +418,7 @@ batch_start(SinkWorker *worker, SyncLane *lane)
 {
 	BatchBuilder  builder;
 	MemoryContext old = CurrentMemoryContext;
-	int			  limit = take_limit(worker, lane);
+	int			  limit = take_limit(lane);
 	int			  n;
 
 	worker->taken = worker->taken == NULL
@@ -429,7 +465,7 @@ bury(SinkWorker *worker, SyncLane *lane, int i, bool *in_transaction)
 static bool
 version_regressed(SinkWorker *worker, const SinkItem *item)
 {
-	uint64 issued = ((uint64) worker->epoch << 52) | worker->received;
+	uint64 issued = ((uint64) worker->epoch << 52) | GetFlushRecPtr(NULL);
 
 	return item->stored_version > Max(issued, item->version);
 }
@@ -544,6 +580,8 @@ batch_finish(SinkWorker *worker, SyncLane *lane)
 	SinkBatch *batch = &lane->batch;
 	int		   again = 0;
 
+	if (pg_atomic_read_u32(&worker->shared->worker.state) == WORKER_VERSION_REGRESSED)
+		worker_set_state(&worker->shared->worker, WORKER_RUNNING); /* unless it shows again */
 	settle_dead_letters(worker, lane);
 	for (int i = batch->nitems - 1; i >= 0; i--)
 	{

@@ -5,6 +5,7 @@
 #include "postgres.h"
 
 #include "catalog/pg_type.h"
+#include "common/hashfn.h"
 #include "utils/builtins.h"
 #include "utils/memutils.h"
 
@@ -60,14 +61,22 @@ dead_letter_load(SinkWorker *worker)
 	tenancy_tx_commit();
 }
 
+/* Hash that stands for a key in the table's index. */
+static Datum
+key_hash(const DirtyEntry *entry)
+{
+	return Int64GetDatum(
+		(int64) hash_bytes_extended((const unsigned char *) entry->key, entry->key_length, 0));
+}
+
 /* Writes one; needs a transaction. */
 void
 dead_letter_write(SinkWorker *worker, const DirtyEntry *entry, int64 tenant_id, int status,
 				  const char *reason, uint64 version)
 {
 	static SPIPlanPtr plan = NULL;
-	Oid		 types[7] = {TEXTOID, INT8OID, OIDOID, TEXTARRAYOID, INT4OID, TEXTOID, INT8OID};
-	Datum	 values[7];
+	Oid	  types[8] = {TEXTOID, INT8OID, OIDOID, TEXTARRAYOID, INT4OID, TEXTOID, INT8OID, INT8OID};
+	Datum values[8];
 	SpiScope scope;
 
 	values[0] = CStringGetTextDatum(worker->driver->name);
@@ -77,16 +86,17 @@ dead_letter_write(SinkWorker *worker, const DirtyEntry *entry, int64 tenant_id, 
 	values[4] = Int32GetDatum(status);
 	values[5] = CStringGetTextDatum(reason);
 	values[6] = Int64GetDatum((int64) version);
+	values[7] = key_hash(entry);
 	tenancy_spi_begin_as_owner(&scope);
 	tenancy_spi_exec_saved(
 		&plan,
 		"INSERT INTO tenancy.dead_letter AS d (sink, tenant_id, relation, key, status, reason, "
 		"version)"
-		" VALUES ($1, $2, $3, $4, $5, $6, $7)"
-		" ON CONFLICT (sink, relation, key) DO UPDATE SET status = excluded.status,"
+		" VALUES ($1, $2, $3, $4, $5, $6, $7, $8)"
+		" ON CONFLICT (sink, relation, key_hash) DO UPDATE SET status = excluded.status,"
 		" reason = excluded.reason, version = excluded.version, attempts = d.attempts + 1,"
 		" created_at = pg_catalog.now()",
-		7, types, values, NULL);
+		8, types, values, NULL);
 	tenancy_spi_end(&scope);
 	remember(worker, entry->hash);
 }
@@ -104,17 +114,17 @@ void
 dead_letter_remove(SinkWorker *worker, const DirtyEntry *entry)
 {
 	static SPIPlanPtr plan = NULL;
-	Oid				  types[3] = {TEXTOID, OIDOID, TEXTARRAYOID};
+	Oid				  types[3] = {TEXTOID, OIDOID, INT8OID};
 	Datum			  values[3];
 	SpiScope		  scope;
 
 	values[0] = CStringGetTextDatum(worker->driver->name);
 	values[1] = ObjectIdGetDatum(entry->relid);
-	values[2] = PointerGetDatum(key_to_array(entry->key, entry->key_length));
+	values[2] = key_hash(entry);
 	tenancy_spi_begin_as_owner(&scope);
 	tenancy_spi_exec_saved(&plan,
 						   "DELETE FROM tenancy.dead_letter"
-						   " WHERE sink = $1 AND relation = $2 AND key = $3",
+						   " WHERE sink = $1 AND relation = $2 AND key_hash = $3",
 						   3, types, values, NULL);
 	if (SPI_processed > 0)
 		pg_atomic_fetch_sub_u64(&worker->shared->dead, 1);

@@ -350,7 +350,8 @@ merge_marks(DirtySet *set, DirtyMark *old, DirtyMark *newer)
 
 /*
  * An entry that was in flight has to be sent again.  Its older mark stays; a
- * waiting one that came meanwhile is covered by it.  failed: count the attempt.
+ * waiting one that came meanwhile is covered by it.  failed: counts the attempt, and
+ * lets the relation's other keys go first.
  */
 void
 dirty_again(DirtySet *set, DirtyEntry *entry, bool failed)
@@ -367,7 +368,7 @@ dirty_again(DirtySet *set, DirtyEntry *entry, bool failed)
 	entry->is_in_flight = false;
 	if (failed && entry->attempts < PG_UINT16_MAX)
 		entry->attempts++;
-	enqueue(set, entry, true);
+	enqueue(set, entry, !failed);
 }
 
 /* Keeps a relation's keys back until a time. */

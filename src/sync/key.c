@@ -14,6 +14,7 @@
 #include "utils/guc.h"
 #include "utils/relcache.h"
 
+#include "common/compat.h"
 #include "sync/key.h"
 
 /* Appends the value of one key column. */
@@ -69,7 +70,7 @@ key_from_array(StringInfo key, ArrayType *array)
 List *
 key_columns_of(Relation relation)
 {
-	Oid		 index = RelationGetPrimaryKeyIndex(relation);
+	Oid		 index = compat_primary_key_index(relation);
 	Relation pk;
 	List	*names = NIL;
 
@@ -89,7 +90,10 @@ key_columns_of(Relation relation)
 	return names;
 }
 
-/* Fixes every setting that the text of a value depends on, for this process. */
+/*
+ * Fixes, for this process, every setting that the text of a value depends on, and those
+ * with which ALTER DATABASE could keep a worker from working.
+ */
 void
 key_pin_settings(void)
 {
@@ -103,8 +107,17 @@ key_pin_settings(void)
 		{"xmlbinary", "base64"},
 		{"lc_monetary", "C"},
 		{"client_min_messages", "warning"},
+		{"default_transaction_read_only", "off"},
+		{"default_transaction_isolation", "read committed"},
+		{"default_transaction_deferrable", "off"},
+		{"statement_timeout", "0"},
+		{"lock_timeout", "0"},
+		{"idle_in_transaction_session_timeout", "0"},
+		{"transaction_timeout", "0"},
+		{"synchronous_commit", "local"},
 	};
 
 	for (int i = 0; i < lengthof(settings); i++)
-		SetConfigOption(settings[i][0], settings[i][1], PGC_SUSET, PGC_S_OVERRIDE);
+		if (GetConfigOption(settings[i][0], true, false) != NULL)
+			SetConfigOption(settings[i][0], settings[i][1], PGC_SUSET, PGC_S_OVERRIDE);
 }

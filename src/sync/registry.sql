@@ -5,10 +5,14 @@ CREATE TABLE tenancy.instance (
     id text NOT NULL DEFAULT pg_catalog.substr(pg_catalog.replace(pg_catalog.gen_random_uuid()::text, '-', ''), 1, 8),
     epoch integer NOT NULL DEFAULT 1 CHECK (epoch BETWEEN 1 AND 2047),
     system_identifier bigint,
-    timeline integer
+    timeline integer,
+    database_oid oid,
+    slot text
 );
 COMMENT ON TABLE tenancy.instance IS 'At most one row, made at first need: identity of this database towards its sinks';
 COMMENT ON COLUMN tenancy.instance.id IS 'Random; part of every index name, so that two databases never share an index';
+COMMENT ON COLUMN tenancy.instance.database_oid IS 'pg_database.oid; another one with the same system identifier is a copy, which gets an id of its own';
+COMMENT ON COLUMN tenancy.instance.slot IS 'Replication slot that was made after which everything was marked dirty';
 COMMENT ON COLUMN tenancy.instance.epoch IS 'Upper bits of every document version; rises when the WAL is not the one it was';
 
 CREATE TABLE tenancy.sync_table (
@@ -60,7 +64,7 @@ CREATE TABLE tenancy.resync (
     sink text NOT NULL REFERENCES tenancy.sink,
     tenant_id bigint NOT NULL,
     table_name name NOT NULL,
-    phase text NOT NULL DEFAULT 'rows' CHECK (phase IN ('rows', 'ghosts')),
+    phase text NOT NULL DEFAULT 'rows' CHECK (phase IN ('rows', 'ghosts', 'blocked')),
     last_key text[],
     rows_done bigint NOT NULL DEFAULT 0,
     last_error text,
@@ -68,7 +72,7 @@ CREATE TABLE tenancy.resync (
     PRIMARY KEY (sink, tenant_id, table_name)
 );
 COMMENT ON TABLE tenancy.resync IS 'Tables whose every row a sink still has to mark dirty; a row goes when its table is done';
-COMMENT ON COLUMN tenancy.resync.phase IS 'rows: every row is being marked; ghosts: then every document, so that those without a row go';
+COMMENT ON COLUMN tenancy.resync.phase IS 'rows: every row is being marked; ghosts: then every document, so that those without a row go; blocked: cannot be synced until its shape changes, see last_error';
 COMMENT ON COLUMN tenancy.resync.last_key IS 'Rows up to this position (OID of the leaf table, key columns) are done; NULL: none';
 
 CREATE TABLE tenancy.dead_letter (
@@ -77,14 +81,16 @@ CREATE TABLE tenancy.dead_letter (
     tenant_id bigint NOT NULL,
     relation regclass NOT NULL,
     key text[] NOT NULL,
+    key_hash bigint NOT NULL,
     status integer NOT NULL,
     reason text NOT NULL,
     version bigint NOT NULL,
     attempts integer NOT NULL DEFAULT 1,
     created_at timestamptz NOT NULL DEFAULT pg_catalog.now(),
-    UNIQUE (sink, relation, key)
+    UNIQUE (sink, relation, key_hash)
 );
 COMMENT ON TABLE tenancy.dead_letter IS 'Rows that a sink refused; the rest went on without them';
+COMMENT ON COLUMN tenancy.dead_letter.key_hash IS 'Hash of key, which may be too long for an index';
 COMMENT ON COLUMN tenancy.dead_letter.status IS 'HTTP status of the refusal';
 COMMENT ON COLUMN tenancy.dead_letter.reason IS 'What the server said';
 

@@ -4,13 +4,15 @@
  *
  * The position moves on in tenancy.resync only when the sink agrees about every
  * key of the chunk, so a crash repeats one chunk at the most.  Afterwards every
- * document of the index is marked too, so that those without a row go.
+ * document of the index is looked at too, so that those without a row go.
  */
 #include "postgres.h"
 
+#include "access/transam.h"
 #include "catalog/namespace.h"
 #include "catalog/pg_type.h"
 #include "miscadmin.h"
+#include "storage/procarray.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
@@ -20,30 +22,43 @@
 #include "sync/key.h"
 #include "sync/resync.h"
 #include "sync/row_reader.h"
-#include "sync/sink_worker.h"
 #include "sync/target.h"
 
 #define CHUNK_KEYS 5000
 #define PAUSE_MS 1000
+
+/* Names the active row; another requested_at means that it was asked for again. */
+#define THIS_ROW "sink = $1 AND tenant_id = $2 AND table_name = $3 AND requested_at = $4"
 
 /* The table that is being scanned. */
 typedef struct Resync
 {
 	int64		   tenant_id;
 	char		   table_name[NAMEDATALEN];
-	TimestampTz	   requested_at; /* another one: it was asked for again meanwhile */
+	TimestampTz	   requested_at;
 	Oid			   relid;
 	bool		   ghosts;	 /* phase */
 	StringInfoData position; /* last one given out, empty: none */
 	int64		   given;	 /* rows of the open chunk */
 	bool		   at_end;	 /* the phase gave all it has */
+	TransactionId  barrier;	 /* older transactions must have ended before the first row is read */
+	uint64		   fence;	 /* batches up to this number must have ended before the listing */
 	SinkListing	  *listing;
-	uint64		   fence; /* batches up to this number must have ended first */
-	StringInfoData keys;  /* of the chunk */
+	StringInfoData keys; /* of the chunk */
 } Resync;
 
-static bool		   wanted = true;
-static bool		   active = false;
+typedef enum RowLock
+{
+	ROW_LOCKED_BY_US,
+	ROW_BUSY, /* somebody is changing it */
+	ROW_GONE  /* it is there no more, or was asked for again */
+} RowLock;
+
+bool resync_may_be_blocked = true; /* a row may be in phase "blocked" */
+
+static bool		   wanted = true;	/* tenancy.resync has, or may have, something to do */
+static bool		   active = false;	/* resync is about a table */
+static bool		   unblock = false; /* put blocked rows back */
 static TimestampTz not_before = 0;
 static Resync	   resync;
 
@@ -55,6 +70,16 @@ resync_wake(void)
 	not_before = 0;
 }
 
+/* A table's shape changed: those that could not be synced may be able to now. */
+void
+resync_unblock(void)
+{
+	if (!resync_may_be_blocked)
+		return;
+	unblock = true;
+	wanted = true;
+}
+
 /* True if there is, or may be, a table to be done. */
 bool
 resync_pending(void)
@@ -62,87 +87,11 @@ resync_pending(void)
 	return wanted || active;
 }
 
-/* Asks for every synced table of every tenant; needs a transaction. */
-void
-resync_request_all(const char *sink)
-{
-	Oid		 types[1] = {TEXTOID};
-	Datum	 values[1] = {CStringGetTextDatum(sink)};
-	SpiScope scope;
-
-	tenancy_spi_begin_as_owner(&scope);
-	tenancy_spi_exec("SELECT tenancy.request_resync($1, NULL, NULL, NULL)", 1, types, values, NULL);
-	tenancy_spi_end(&scope);
-}
-
-/* Asks to look for documents without a row in a target; needs a transaction. */
-void
-resync_request_ghosts(const SinkTarget *target)
-{
-	Oid		 types[2] = {INT8OID, NAMEOID};
-	Datum	 values[2];
-	NameData table;
-	char	*name = get_rel_name(target->relid);
-	SpiScope scope;
-
-	if (name == NULL)
-		return;
-	namestrcpy(&table, name);
-	values[0] = Int64GetDatum(target->tenant_id);
-	values[1] = NameGetDatum(&table);
-	tenancy_spi_begin_as_owner(&scope);
-	tenancy_spi_exec("INSERT INTO tenancy.resync AS r (sink, tenant_id, table_name, phase)"
-					 " VALUES ('search', $1, $2, 'ghosts')"
-					 " ON CONFLICT (sink, tenant_id, table_name) DO UPDATE"
-					 " SET requested_at = pg_catalog.clock_timestamp()",
-					 2, types, values, NULL);
-	tenancy_spi_end(&scope);
-	if (active && resync.ghosts && resync.relid == target->relid)
-		active = false;
-	resync_wake();
-}
-
-/*
- * Runs a statement on the active row of tenancy.resync.  Parameters $1 to $4 name it; if
- * it was asked for again meanwhile it is another row, and nothing happens.
- */
+/* Goes on after a pause. */
 static void
-change_row(SinkWorker *worker, const char *sql, Oid type, Datum value, int64 count)
+pause_scan(void)
 {
-	Oid		 types[6] = {TEXTOID, INT8OID, NAMEOID, TIMESTAMPTZOID, type, INT8OID};
-	Datum	 values[6];
-	char	 nulls[6] = {' ', ' ', ' ', ' ', value ? ' ' : 'n', ' '};
-	NameData table;
-	SpiScope scope;
-
-	namestrcpy(&table, resync.table_name);
-	values[0] = CStringGetTextDatum(worker->driver->name);
-	values[1] = Int64GetDatum(resync.tenant_id);
-	values[2] = NameGetDatum(&table);
-	values[3] = TimestampTzGetDatum(resync.requested_at);
-	values[4] = value;
-	values[5] = Int64GetDatum(count);
-	tenancy_spi_begin_as_owner(&scope);
-	tenancy_spi_exec(sql, OidIsValid(type) ? 6 : 4, types, values, nulls);
-	tenancy_spi_end(&scope);
-}
-
-/* The open chunk is done: writes how far the scan is. */
-static void
-save_position(SinkWorker *worker)
-{
-	Datum position = (Datum) 0;
-
-	if (resync.given == 0)
-		return;
-	if (!resync.ghosts)
-		position = PointerGetDatum(key_to_array(resync.position.data, resync.position.len));
-	change_row(
-		worker,
-		"UPDATE tenancy.resync SET last_key = $5, rows_done = rows_done + $6, last_error = NULL"
-		" WHERE sink = $1 AND tenant_id = $2 AND table_name = $3 AND requested_at = $4",
-		TEXTARRAYOID, position, resync.given);
-	resync.given = 0;
+	not_before = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), PAUSE_MS);
 }
 
 /* Ends the ghost phase's listing. */
@@ -154,40 +103,125 @@ close_listing(SinkWorker *worker)
 	resync.listing = NULL;
 }
 
+/* Lets go of the active table; its row says where to go on. */
+static void
+deactivate(SinkWorker *worker)
+{
+	close_listing(worker);
+	active = false;
+	wanted = true;
+}
+
+/* Runs a statement on the active row, with up to two more parameters: $5 and $6. */
+static void
+change_row(SinkWorker *worker, const char *sql, Oid type, Datum value, int64 count)
+{
+	Oid		 types[6] = {TEXTOID, INT8OID, NAMEOID, TIMESTAMPTZOID, type, INT8OID};
+	Datum	 values[6];
+	char	 nulls[6] = {' ', ' ', ' ', ' ', value ? ' ' : 'n', ' '};
+	NameData table;
+
+	namestrcpy(&table, resync.table_name);
+	values[0] = CStringGetTextDatum(worker->driver->name);
+	values[1] = Int64GetDatum(resync.tenant_id);
+	values[2] = NameGetDatum(&table);
+	values[3] = TimestampTzGetDatum(resync.requested_at);
+	values[4] = value;
+	values[5] = Int64GetDatum(count);
+	tenancy_spi_exec(sql, OidIsValid(type) ? 6 : 4, types, values, nulls);
+}
+
+/* Locks the active row without waiting for a user's transaction. */
+static RowLock
+lock_row(SinkWorker *worker)
+{
+	change_row(worker, "SELECT FROM tenancy.resync WHERE " THIS_ROW " FOR UPDATE SKIP LOCKED",
+			   InvalidOid, (Datum) 0, 0);
+	if (SPI_processed > 0)
+		return ROW_LOCKED_BY_US;
+	change_row(worker, "SELECT FROM tenancy.resync WHERE " THIS_ROW, InvalidOid, (Datum) 0, 0);
+	return SPI_processed > 0 ? ROW_BUSY : ROW_GONE;
+}
+
+/* The open chunk is done: writes how far the scan is. */
+static void
+save_position(SinkWorker *worker)
+{
+	Datum position;
+
+	if (resync.given == 0)
+		return;
+	position = PointerGetDatum(key_to_array(resync.position.data, resync.position.len));
+	change_row(worker,
+			   "UPDATE tenancy.resync"
+			   " SET last_key = $5, rows_done = rows_done + $6, last_error = NULL WHERE " THIS_ROW,
+			   TEXTARRAYOID, position, resync.given);
+	resync.given = 0;
+}
+
 /* The phase is over: starts the next one, or takes the row away. */
 static void
 end_phase(SinkWorker *worker)
 {
-	close_listing(worker);
-	active = false;
-	if (!resync.ghosts && worker->driver->list_open != NULL)
-		change_row(worker,
-				   "UPDATE tenancy.resync SET phase = 'ghosts', last_key = NULL"
-				   " WHERE sink = $1 AND tenant_id = $2 AND table_name = $3 AND requested_at = $4",
-				   InvalidOid, (Datum) 0, 0);
-	else
-		change_row(worker,
-				   "DELETE FROM tenancy.resync"
-				   " WHERE sink = $1 AND tenant_id = $2 AND table_name = $3 AND requested_at = $4",
-				   InvalidOid, (Datum) 0, 0);
+	bool list = !resync.ghosts && worker->driver->list_open != NULL;
+
+	deactivate(worker);
+	change_row(worker,
+			   list ? "UPDATE tenancy.resync SET phase = 'ghosts', last_key = NULL WHERE " THIS_ROW
+					: "DELETE FROM tenancy.resync WHERE " THIS_ROW,
+			   InvalidOid, (Datum) 0, 0);
 }
 
-/* Makes a row of the query below the active one. */
+/* Brings the active row up to date; false: not now. */
+static bool
+settle(SinkWorker *worker)
+{
+	SpiScope scope;
+	RowLock	 lock;
+
+	if (!active || (resync.given == 0 && !resync.at_end))
+		return true;
+	tenancy_spi_begin_as_owner(&scope);
+	lock = lock_row(worker);
+	if (lock == ROW_LOCKED_BY_US)
+	{
+		save_position(worker);
+		if (resync.at_end)
+			end_phase(worker);
+	}
+	else if (lock == ROW_GONE)
+		deactivate(worker);
+	tenancy_spi_end(&scope);
+	if (lock == ROW_BUSY)
+		pause_scan();
+	return lock != ROW_BUSY;
+}
+
+/* Makes the buffers, once. */
 static void
-activate(int row)
+make_buffers(void)
 {
 	MemoryContext old = MemoryContextSwitchTo(TopMemoryContext);
-	bool		  isnull;
-	Datum		  position;
 
-	resync.tenant_id = tenancy_spi_int64(row, 1);
-	strlcpy(resync.table_name, tenancy_spi_text(row, 2), NAMEDATALEN);
-	resync.ghosts = strcmp(tenancy_spi_text(row, 3), "ghosts") == 0;
 	if (resync.position.data == NULL)
 	{
 		initStringInfo(&resync.position);
 		initStringInfo(&resync.keys);
 	}
+	MemoryContextSwitchTo(old);
+}
+
+/* Makes a row of the query below the active one. */
+static void
+activate(SinkWorker *worker, int row)
+{
+	bool  isnull;
+	Datum position;
+
+	make_buffers();
+	resync.tenant_id = tenancy_spi_int64(row, 1);
+	strlcpy(resync.table_name, tenancy_spi_text(row, 2), NAMEDATALEN);
+	resync.ghosts = strcmp(tenancy_spi_text(row, 3), "ghosts") == 0;
 	resetStringInfo(&resync.position);
 	position = tenancy_spi_datum(row, 4, &isnull);
 	if (!isnull)
@@ -195,19 +229,36 @@ activate(int row)
 	resync.requested_at = DatumGetTimestampTz(tenancy_spi_datum(row, 6, &isnull));
 	resync.given = 0;
 	resync.at_end = false;
-	MemoryContextSwitchTo(old);
+	resync.barrier = XidFromFullTransactionId(ReadNextFullTransactionId());
+	resync.fence = worker->batches;
 }
 
 /* Finds the relation of a row of the query below. */
 static Oid
 relation_of(int row)
 {
-	Oid schema = get_namespace_oid(tenancy_spi_text(row, 5), true);
+	char *schema_name = tenancy_spi_text(row, 5);
+	Oid	  schema = schema_name ? get_namespace_oid(schema_name, true) : InvalidOid;
 
 	return OidIsValid(schema) ? get_relname_relid(tenancy_spi_text(row, 2), schema) : InvalidOid;
 }
 
-/* Chooses the next table whose target is ready; false if there is none now. */
+/* True if a row of the query below can be worked on: it becomes the active one. */
+static bool
+try_row(SinkWorker *worker, int row)
+{
+	const SinkTarget *target;
+
+	activate(worker, row);
+	resync.relid = relation_of(row);
+	target = OidIsValid(resync.relid) ? target_find(resync.relid) : NULL;
+	if (target == NULL)
+		resync.at_end = resync.ghosts = true; /* nothing to do: the row only has to go */
+	return target == NULL || worker->driver->target_ready == NULL ||
+		   worker->driver->target_ready(target);
+}
+
+/* Chooses the next table whose target is ready, those with unready indices last. */
 static bool
 choose(SinkWorker *worker)
 {
@@ -217,29 +268,38 @@ choose(SinkWorker *worker)
 	bool	 chosen = false;
 
 	tenancy_spi_begin_as_owner(&scope);
+	if (unblock)
+		tenancy_spi_exec("UPDATE tenancy.resync SET phase = 'rows'"
+						 " WHERE sink = $1 AND phase = 'blocked'",
+						 1, types, values, NULL);
+	resync_may_be_blocked = resync_may_be_blocked && !unblock;
+	unblock = false;
 	tenancy_spi_exec(
 		"SELECT r.tenant_id, r.table_name, r.phase, r.last_key, t.schema_name, r.requested_at"
 		"  FROM tenancy.resync r LEFT JOIN tenancy.tenant t ON t.id = r.tenant_id"
-		" WHERE r.sink = $1 ORDER BY r.requested_at LIMIT 100",
+		" WHERE r.sink = $1 AND r.phase <> 'blocked'"
+		" ORDER BY r.sink = 'search' AND EXISTS (SELECT FROM tenancy.search_index i"
+		"    WHERE i.tenant_id = r.tenant_id AND i.state IN ('pending', 'missing')), r.requested_at"
+		" LIMIT 100",
 		1, types, values, NULL);
 	wanted = SPI_processed > 0;
 	for (uint64 row = 0; row < SPI_processed && !chosen; row++)
-	{
-		const SinkTarget *target;
-
-		activate(row);
-		resync.relid = tenancy_spi_text(row, 5) ? relation_of(row) : InvalidOid;
-		target = OidIsValid(resync.relid) ? target_find(resync.relid) : NULL;
-		chosen = target == NULL || worker->driver->target_ready == NULL ||
-				 worker->driver->target_ready(target);
-	}
+		chosen = try_row(worker, row);
 	tenancy_spi_end(&scope);
 	return chosen;
 }
 
+/* The table has no usable key: its row waits until that changes. */
+static void
+block(SinkWorker *worker, const SinkTarget *target)
+{
+	resync_block(target, worker->driver->name, "no unique index on the key columns");
+	deactivate(worker);
+}
+
 /* Reads the keys of the next rows. */
 static void
-read_rows(const SinkTarget *target)
+read_rows(SinkWorker *worker, const SinkTarget *target)
 {
 	RowReader	   *reader;
 	RowReaderResult result = row_reader_open(target, &reader);
@@ -248,10 +308,12 @@ read_rows(const SinkTarget *target)
 	if (result == ROWS_READY)
 		resync.given = row_reader_scan_keys(reader, resync.position.data, resync.position.len,
 											CHUNK_KEYS, &resync.keys);
-	resync.at_end = result != ROWS_LOCKED && resync.given < CHUNK_KEYS;
-	if (result == ROWS_LOCKED)
-		not_before = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), PAUSE_MS);
+	resync.at_end = result == ROWS_GONE || (result == ROWS_READY && resync.given < CHUNK_KEYS);
 	row_reader_close(reader);
+	if (result == ROWS_LOCKED)
+		pause_scan();
+	else if (result == ROWS_NO_KEY)
+		block(worker, target);
 }
 
 /* Marks one key of the chunk. */
@@ -268,13 +330,13 @@ mark_key(SinkWorker *worker, const char *key, int key_length)
 	dirty_mark(worker->dirty, &dirty);
 }
 
-/* Length of the first n parts at p. */
+/* Length of the first n parts at p, or less if they end before. */
 static int
-parts_length(const char *p, int n)
+parts_length(const char *p, const char *end, int n)
 {
 	const char *start = p;
 
-	while (n-- > 0)
+	while (n-- > 0 && p < end)
 		p += strlen(p) + 1;
 	return p - start;
 }
@@ -288,8 +350,8 @@ mark_chunk(SinkWorker *worker, int nkeys)
 
 	while (p < end)
 	{
-		int skip = parts_length(p, 1);
-		int length = parts_length(p + skip, nkeys);
+		int skip = parts_length(p, end, 1);
+		int length = parts_length(p + skip, end, nkeys);
 
 		mark_key(worker, p + skip, length);
 		resetStringInfo(&resync.position);
@@ -309,8 +371,9 @@ next_rows(SinkWorker *worker)
 		resync.at_end = resync.ghosts = true;
 		return;
 	}
-	read_rows(target);
-	mark_chunk(worker, target->nkeys);
+	read_rows(worker, target);
+	if (active)
+		mark_chunk(worker, target->nkeys);
 }
 
 /*
@@ -335,7 +398,7 @@ mark_ghosts(SinkWorker *worker, RowReader *reader, int nkeys)
 
 	while (p < end)
 	{
-		int length = parts_length(p, nkeys);
+		int length = parts_length(p, end, nkeys);
 
 		CHECK_FOR_INTERRUPTS();
 		if (!row_reader_fetch(reader, p, length, NULL))
@@ -344,31 +407,29 @@ mark_ghosts(SinkWorker *worker, RowReader *reader, int nkeys)
 	}
 }
 
-/* The listing cannot go on: it begins anew after a pause. */
-static void
-put_off(SinkWorker *worker)
-{
-	close_listing(worker);
-	active = false;
-	not_before = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), PAUSE_MS);
-}
-
-/* Looks for the rows of a page of documents; needs a transaction. */
+/* Looks for the rows of a page of documents. */
 static void
 check_page(SinkWorker *worker)
 {
-	const SinkTarget *target = target_find(resync.relid);
+	const SinkTarget *target;
 	RowReader		 *reader;
-	RowReaderResult	  result;
+	RowReaderResult	  result = ROWS_GONE;
 
-	if (target == NULL)
-		return;
-	result = row_reader_open(target, &reader);
-	if (result == ROWS_READY)
-		mark_ghosts(worker, reader, target->nkeys);
-	row_reader_close(reader);
+	tenancy_tx_begin("pg_tenancy: looking for documents without a row");
+	target = target_find(resync.relid);
+	if (target != NULL)
+	{
+		result = row_reader_open(target, &reader);
+		if (result == ROWS_READY)
+			mark_ghosts(worker, reader, target->nkeys);
+		row_reader_close(reader);
+	}
+	tenancy_tx_commit();
 	if (result == ROWS_LOCKED)
-		put_off(worker);
+	{
+		deactivate(worker);
+		pause_scan();
+	}
 }
 
 /* Starts listing the active table's documents; false: not yet. */
@@ -399,55 +460,76 @@ next_documents(SinkWorker *worker)
 	resetStringInfo(&resync.keys);
 	result = worker->driver->list_next(resync.listing, &resync.keys);
 	resync.at_end = result == SINK_LIST_END;
-	if (result == SINK_LIST_FAILED)
-		put_off(worker);
 	if (result == SINK_LIST_PAGE)
-	{
-		tenancy_tx_begin("pg_tenancy: looking for documents without a row");
 		check_page(worker);
-		tenancy_tx_commit();
+	if (result == SINK_LIST_FAILED)
+	{
+		deactivate(worker);
+		pause_scan();
 	}
 	return result == SINK_LIST_PAGE || result == SINK_LIST_END;
 }
 
-/* One step inside a transaction: bookkeeping, then rows; true: again soon. */
+/*
+ * True if every transaction that was running when the table was chosen has ended.  Such a
+ * one may have changed rows before the table was synced: capture did not know it then,
+ * and a scan does not see them before they are committed.
+ */
+static bool
+barrier_passed(void)
+{
+	return resync.position.len > 0 ||
+		   !TransactionIdPrecedes(GetOldestActiveTransactionId(), resync.barrier);
+}
+
+/* One step: bookkeeping, then the next table or the next rows; true: again soon. */
 static bool
 step(SinkWorker *worker)
 {
 	tenancy_tx_begin("pg_tenancy: marking rows of a resync");
-	if (active)
-		save_position(worker);
-	if (active && resync.at_end)
-		end_phase(worker);
-	if (!active)
+	if (!settle(worker))
+		;
+	else if (!active)
 	{
 		active = choose(worker);
-		resync.fence = worker->batches;
+		if (!active && wanted)
+			pause_scan();
 	}
-	if (active && (!OidIsValid(resync.relid)))
-		resync.at_end = resync.ghosts = true;
-	else if (active && !resync.ghosts)
+	else if (!resync.ghosts && !barrier_passed())
+		pause_scan();
+	else if (!resync.ghosts && !resync.at_end)
 		next_rows(worker);
-	if (!active && wanted)
-		not_before = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), PAUSE_MS);
 	tenancy_tx_commit();
-	return active;
+	return not_before == 0 && (active || wanted);
 }
 
 /* The scan met an error: shows it, and lets other tables go first. */
 static void
 note_error(SinkWorker *worker, const char *message)
 {
+	SpiScope scope;
+
 	tenancy_tx_abort();
-	put_off(worker);
+	deactivate(worker);
+	pause_scan();
 	worker_set_error(&worker->shared->worker, message);
 	tenancy_tx_begin("pg_tenancy: putting a resync off");
-	change_row(worker,
-			   "UPDATE tenancy.resync SET last_error = $5, rows_done = rows_done + $6,"
-			   " requested_at = pg_catalog.clock_timestamp()"
-			   " WHERE sink = $1 AND tenant_id = $2 AND table_name = $3 AND requested_at = $4",
-			   TEXTOID, CStringGetTextDatum(message), 0);
+	tenancy_spi_begin_as_owner(&scope);
+	if (lock_row(worker) == ROW_LOCKED_BY_US)
+		change_row(worker,
+				   "UPDATE tenancy.resync SET last_error = $5, rows_done = rows_done + $6,"
+				   " requested_at = pg_catalog.clock_timestamp() WHERE " THIS_ROW,
+				   TEXTOID, CStringGetTextDatum(message), 0);
+	tenancy_spi_end(&scope);
 	tenancy_tx_commit();
+}
+
+/* True if there is something to do now. */
+static bool
+is_due(SinkWorker *worker)
+{
+	return (wanted || active) && worker->enabled && dirty_chunk_open(worker->dirty) == 0 &&
+		   (not_before == 0 || GetCurrentTimestamp() >= not_before);
 }
 
 /* Goes on with resyncs if the last chunk is done; true: call again soon. */
@@ -457,13 +539,12 @@ resync_pump(SinkWorker *worker)
 	MemoryContext old = CurrentMemoryContext;
 	volatile bool again = false;
 
-	if (!(wanted || active) || !worker->enabled || dirty_chunk_open(worker->dirty) > 0 ||
-		(not_before != 0 && GetCurrentTimestamp() < not_before))
+	if (!is_due(worker))
 		return false;
 	not_before = 0;
 	PG_TRY();
 	{
-		if (active && resync.ghosts && resync.given == 0 && !resync.at_end)
+		if (active && resync.ghosts && !resync.at_end)
 			again = next_documents(worker);
 		else
 			again = step(worker);

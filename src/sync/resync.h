@@ -7,9 +7,16 @@
 
 #include "sync/sink_worker.h"
 
+/* resync_request.c; each needs a transaction */
 extern void resync_request_all(const char *sink);
+extern void resync_request_rows(const SinkTarget *target);
 extern void resync_request_ghosts(const SinkTarget *target);
+extern void resync_block(const SinkTarget *target, const char *sink, const char *reason);
+
+/* resync.c */
+extern bool resync_may_be_blocked;
 extern void resync_wake(void);
+extern void resync_unblock(void);
 extern bool resync_pending(void);
 extern bool resync_pump(SinkWorker *worker);
 

@@ -4,7 +4,7 @@
  *
  * It goes below the executor: row security does not hide rows from the sync, and
  * no rule, policy or trigger of a user runs.  What can run is a type's input and
- * output function and a domain's check; for these the process is the table's owner
+ * output function; for these the process is the table's owner
  * in a security-restricted operation.
  *
  * A partitioned table is read leaf by leaf.
@@ -21,6 +21,7 @@
 #include "miscadmin.h"
 #include "storage/lmgr.h"
 #include "utils/builtins.h"
+#include "utils/guc.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
@@ -64,11 +65,12 @@ struct RowReader
 	MemoryContext	  row_context; /* reset for every row */
 	Oid				  save_userid;
 	int				  save_sec_context;
+	int				  save_nestlevel; /* settings that user code changes are put back */
 	int				  nleaves;
 	Leaf			 *leaves;
 };
 
-/* True if a unique index's columns are just the key's. */
+/* True if a unique index's columns are just the key's, all of them ascending. */
 static bool
 index_matches(Relation index, const AttrNumber *attributes, int n)
 {
@@ -80,6 +82,8 @@ index_matches(Relation index, const AttrNumber *attributes, int n)
 	{
 		bool found = false;
 
+		if (index->rd_indoption[i] & INDOPTION_DESC)
+			return false;
 		for (int j = 0; j < n; j++)
 			found |= index->rd_index->indkey.values[j] == attributes[i];
 		if (!found)
@@ -88,20 +92,27 @@ index_matches(Relation index, const AttrNumber *attributes, int n)
 	return true;
 }
 
-/* Opens the index of a leaf that serves the key columns, or returns NULL. */
+/* Opens the index of a leaf that serves the key columns, or returns NULL; *locked: not now. */
 static Relation
-open_key_index(Relation heap, const AttrNumber *attributes, int n)
+open_key_index(Relation heap, const AttrNumber *attributes, int n, bool *locked)
 {
 	List	 *indexes = RelationGetIndexList(heap);
 	ListCell *cell;
 
 	foreach (cell, indexes)
 	{
-		Relation index = index_open(lfirst_oid(cell), AccessShareLock);
+		Relation index;
+
+		if (!ConditionalLockRelationOid(lfirst_oid(cell), AccessShareLock))
+		{
+			*locked = true;
+			return NULL;
+		}
+		index = index_open(lfirst_oid(cell), NoLock);
 
 		if (index_matches(index, attributes, n))
 			return index;
-		index_close(index, AccessShareLock);
+		index_close(index, NoLock);
 	}
 	return NULL;
 }
@@ -114,6 +125,7 @@ init_key_column(KeyColumn *column, Relation heap, Relation index, AttrNumber att
 	int				  i = 0;
 	Oid				  family;
 	Oid				  type;
+	Oid				  base; /* a domain's check must not decide whether a row is there */
 	Oid				  function;
 	bool			  varlena;
 
@@ -124,21 +136,23 @@ init_key_column(KeyColumn *column, Relation heap, Relation index, AttrNumber att
 	column->heap_attribute = attribute;
 	column->index_attribute = i + 1;
 	column->collation = index->rd_indcollation[i];
+	column->typmod = form->atttypmod;
+	base = getBaseTypeAndTypmod(form->atttypid, &column->typmod);
 	function = get_opfamily_member(family, type, type, BTEqualStrategyNumber);
 	fmgr_info(get_opcode(function), &column->equal);
 	fmgr_info(get_opfamily_proc(family, type, type, BTORDER_PROC), &column->compare);
-	getTypeInputInfo(form->atttypid, &function, &column->input_parameter);
+	getTypeInputInfo(base, &function, &column->input_parameter);
 	fmgr_info(function, &column->input);
-	column->typmod = form->atttypmod;
-	getTypeOutputInfo(form->atttypid, &function, &varlena);
+	getTypeOutputInfo(base, &function, &varlena);
 	fmgr_info(function, &column->output);
 }
 
-/* Opens one leaf that is locked already; false if it has no usable index. */
-static bool
+/* Opens one leaf that is locked already. */
+static RowReaderResult
 init_leaf(Leaf *leaf, Relation heap, const SinkTarget *target)
 {
 	AttrNumber attributes[INDEX_MAX_KEYS];
+	bool	   locked = false;
 
 	leaf->heap = heap;
 	leaf->slot = table_slot_create(heap, NULL);
@@ -146,14 +160,14 @@ init_leaf(Leaf *leaf, Relation heap, const SinkTarget *target)
 	{
 		attributes[i] = get_attnum(RelationGetRelid(heap), target->key_columns[i]);
 		if (attributes[i] <= 0)
-			return false;
+			return ROWS_NO_KEY;
 	}
-	leaf->index = open_key_index(heap, attributes, target->nkeys);
+	leaf->index = open_key_index(heap, attributes, target->nkeys, &locked);
 	if (leaf->index == NULL)
-		return false;
+		return locked ? ROWS_LOCKED : ROWS_NO_KEY;
 	for (int i = 0; i < target->nkeys; i++)
 		init_key_column(&leaf->columns[i], heap, leaf->index, attributes[i]);
-	return true;
+	return ROWS_READY;
 }
 
 /* Locks and opens every leaf of the target's relation, in the order of their OIDs. */
@@ -161,15 +175,17 @@ static RowReaderResult
 open_leaves(RowReader *reader, Oid relid)
 {
 	List	 *oids = list_make1_oid(relid);
+	bool	  partitioned = get_rel_relkind(relid) == RELKIND_PARTITIONED_TABLE;
 	ListCell *cell;
 
-	if (get_rel_relkind(relid) == RELKIND_PARTITIONED_TABLE)
+	if (partitioned)
 		oids = find_all_inheritors(relid, NoLock, NULL);
 	reader->leaves = palloc0(list_length(oids) * sizeof(Leaf));
 	list_sort(oids, list_oid_cmp);
 	foreach (cell, oids)
 	{
-		Relation heap;
+		Relation		heap;
+		RowReaderResult result = ROWS_READY;
 
 		if (!ConditionalLockRelationOid(lfirst_oid(cell), AccessShareLock))
 			return ROWS_LOCKED;
@@ -178,10 +194,12 @@ open_leaves(RowReader *reader, Oid relid)
 			continue;
 		if (!RELKIND_HAS_TABLE_AM(heap->rd_rel->relkind))
 			relation_close(heap, NoLock);
-		else if (!init_leaf(&reader->leaves[reader->nleaves++], heap, reader->target))
-			return ROWS_NO_KEY;
+		else
+			result = init_leaf(&reader->leaves[reader->nleaves++], heap, reader->target);
+		if (result != ROWS_READY)
+			return result;
 	}
-	return reader->nleaves > 0 ? ROWS_READY : ROWS_GONE;
+	return reader->nleaves > 0 || partitioned ? ROWS_READY : ROWS_GONE;
 }
 
 /* Becomes the owner of the target's relation; false if the relation is gone. */
@@ -210,6 +228,7 @@ row_reader_open(const SinkTarget *target, RowReader **result)
 	reader->row_context =
 		AllocSetContextCreate(CurrentMemoryContext, "pg_tenancy row", ALLOCSET_DEFAULT_SIZES);
 	GetUserIdAndSecContext(&reader->save_userid, &reader->save_sec_context);
+	reader->save_nestlevel = NewGUCNestLevel();
 	if (!ConditionalLockRelationOid(target->relid, AccessShareLock))
 		return ROWS_LOCKED;
 	if (!become_owner(reader, target->relid))
@@ -420,6 +439,7 @@ row_reader_close(RowReader *reader)
 		if (leaf->heap != NULL)
 			relation_close(leaf->heap, NoLock);
 	}
+	AtEOXact_GUC(false, reader->save_nestlevel);
 	SetUserIdAndSecContext(reader->save_userid, reader->save_sec_context);
 	MemoryContextDelete(reader->row_context);
 }

@@ -90,6 +90,7 @@ tenancy_shared_init(void)
 	tenancy_shared->lock = &(GetNamedLWLockTranche("pg_tenancy"))->lock;
 	init_worker(&tenancy_shared->launcher);
 	pg_atomic_init_u32(&tenancy_shared->rescan, 0);
+	pg_atomic_init_u32(&tenancy_shared->generation, 1);
 	pg_atomic_init_u32(&tenancy_shared->probe_result, PROBE_NONE);
 	tenancy_shared->ndatabases = tenancy_max_databases;
 	tenancy_shared->databases = (DatabaseShared *) (base + MAXALIGN(sizeof(SyncShared)));
@@ -109,10 +110,22 @@ tenancy_shared_find(Oid dboid)
 	return NULL;
 }
 
+/* Forgets the errors of the database that had the place before. */
+static void
+reset_worker(WorkerShared *worker)
+{
+	SpinLockAcquire(&worker->mutex);
+	worker->last_error[0] = '\0';
+	worker->last_error_at = 0;
+	SpinLockRelease(&worker->mutex);
+	worker_set_state(worker, WORKER_STOPPED);
+}
+
 /* Sets what the last database left behind back; the caller holds SyncShared.lock. */
 void
 tenancy_shared_reset(DatabaseShared *database, Oid dboid)
 {
+	reset_worker(&database->capture);
 	pg_atomic_write_u32(&database->absent, 0);
 	pg_atomic_write_u64(&database->captured, 0);
 	pg_atomic_write_u64(&database->confirmed, 0);
@@ -120,6 +133,7 @@ tenancy_shared_reset(DatabaseShared *database, Oid dboid)
 	{
 		SinkShared *sink = &database->sinks[kind];
 
+		reset_worker(&sink->worker);
 		pg_atomic_write_u64(&sink->received, 0);
 		pg_atomic_write_u64(&sink->acked, 0);
 		pg_atomic_write_u64(&sink->oldest, 0);
@@ -127,6 +141,7 @@ tenancy_shared_reset(DatabaseShared *database, Oid dboid)
 	}
 	database->paused = false;
 	database->dboid = dboid;
+	pg_atomic_fetch_add_u32(&tenancy_shared->generation, 1);
 }
 
 /* Part of the current database, or NULL if it has none (yet). */
@@ -143,15 +158,35 @@ tenancy_shared_mine(void)
 	return mine;
 }
 
-/* This process is the worker from now on. */
-void
+/* This process is the worker from now on; false if another one is. */
+bool
 worker_attach(WorkerShared *worker)
 {
+	bool is_free;
+
 	SpinLockAcquire(&worker->mutex);
-	worker->pid = MyProcPid;
-	worker->latch = MyLatch;
+	is_free = worker->pid == 0;
+	if (is_free)
+	{
+		worker->pid = MyProcPid;
+		worker->latch = MyLatch;
+	}
 	SpinLockRelease(&worker->mutex);
-	worker_set_state(worker, WORKER_STARTING);
+	if (is_free)
+		worker_set_state(worker, WORKER_STARTING);
+	return is_free;
+}
+
+/* Process of the worker, 0: none. */
+pid_t
+worker_pid(WorkerShared *worker)
+{
+	pid_t pid;
+
+	SpinLockAcquire(&worker->mutex);
+	pid = worker->pid;
+	SpinLockRelease(&worker->mutex);
+	return pid;
 }
 
 /* This process is the worker no more. */

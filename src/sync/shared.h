@@ -76,6 +76,7 @@ typedef struct SyncShared
 	LWLock			*lock;
 	WorkerShared	 launcher;
 	pg_atomic_uint32 rescan;	   /* a database may have got the extension */
+	pg_atomic_uint32 generation;   /* raised when a database comes or goes */
 	Oid				 probe_dboid;  /* database being looked at, set by the launcher */
 	pg_atomic_uint32 probe_result; /* ProbeResult */
 	int				 ndatabases;
@@ -98,7 +99,8 @@ extern DatabaseShared *tenancy_shared_find(Oid dboid);
 extern DatabaseShared *tenancy_shared_mine(void);
 extern void			   tenancy_shared_reset(DatabaseShared *database, Oid dboid);
 
-extern void		   worker_attach(WorkerShared *worker);
+extern bool		   worker_attach(WorkerShared *worker);
+extern pid_t	   worker_pid(WorkerShared *worker);
 extern void		   worker_detach(WorkerShared *worker);
 extern void		   worker_set_state(WorkerShared *worker, WorkerState state);
 extern void		   worker_set_error(WorkerShared *worker, const char *text);

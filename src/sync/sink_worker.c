@@ -27,15 +27,6 @@
 #define DRAIN_RECORDS 10000
 #define IDLE_MS 1000
 
-static bool shapes_changed = false;
-
-/* A relation changed its shape: what targets remember may be wrong. */
-static void
-on_relcache_invalidation(Datum arg, Oid relid)
-{
-	shapes_changed = true;
-}
-
 /* Everything remembered from the registry is asked for anew. */
 static void
 forget_config(SinkWorker *worker)
@@ -88,7 +79,7 @@ on_record(SinkWorker *worker, const RingRecord *record)
 		case RING_KEY:
 			mark_record(worker, record, DIRTY_ROW);
 			break;
-		case RING_TRUNCATE:
+		case RING_TABLE:
 			mark_record(worker, record, DIRTY_TABLE);
 			break;
 		case RING_FORGET:
@@ -195,7 +186,7 @@ run_lanes(SinkWorker *worker)
 	const char *error = NULL;
 	bool		ready = worker->enabled && worker->driver->health(&error) == SINK_READY;
 	bool		moved = false;
-	int			busy = 0;
+	uint64		oldest = target_age() + 1;
 
 	for (int i = 0; i < worker->nlanes; i++)
 	{
@@ -212,10 +203,10 @@ run_lanes(SinkWorker *worker)
 			lane->not_before = 0;
 			moved |= batch_start(worker, lane);
 		}
-		busy += lane->busy ? 1 : 0;
+		if (lane->busy)
+			oldest = Min(oldest, lane->age);
 	}
-	if (busy == 0)
-		target_sweep();
+	target_sweep(oldest);
 	if (!worker->driver->configured() && dirty_count(worker->dirty) > 0)
 		drop_keys(worker);
 	return moved;
@@ -281,11 +272,6 @@ chores(SinkWorker *worker)
 
 	if (ConfigReloadPending)
 		reload(worker);
-	if (shapes_changed)
-	{
-		shapes_changed = false;
-		target_flush();
-	}
 	worker->driver->poll();
 	if (worker->streaming)
 		sink_state_check(worker);
@@ -332,10 +318,10 @@ sink_worker_run(DatabaseShared *database, SinkKind kind)
 		AllocSetContextCreate(TopMemoryContext, "pg_tenancy sink loop", ALLOCSET_DEFAULT_SIZES);
 
 	key_pin_settings();
-	CacheRegisterRelcacheCallback(on_relcache_invalidation, (Datum) 0);
+	target_init();
+	request_stream(worker); /* first: capture must not wait for a worker that fails below */
 	dead_letter_load(worker);
 	worker->driver->open();
-	request_stream(worker);
 	for (;;)
 	{
 		bool moved;

@@ -17,6 +17,8 @@ typedef struct SyncLane
 	int			  number;
 	bool		  busy;			/* batch is in flight */
 	uint64		  batch_number; /* of it */
+	uint64		  age;			/* of targets when it was begun */
+	int			  careful;		/* keys still to be read one by one after an error */
 	int			  limit;		/* operations per batch, adapted to the server */
 	int			  failures;		/* in a row */
 	TimestampTz	  not_before;	/* back-off */
@@ -42,7 +44,6 @@ typedef struct SinkWorker
 	uint64			  received;	 /* LSN */
 	int				  epoch;
 	bool			  enabled; /* a URL is set and tenancy.sink says so */
-	int				  careful; /* keys still to be read one by one after an error */
 	char			 *key;	   /* scratch for the ring's keys */
 	int				  key_room;
 } SinkWorker;

@@ -2,21 +2,25 @@
  * target.c
  *		Where the rows of a relation go, from the registry, remembered until it changes.
  *
- * A target that batches in flight point to must not go away: a flush only
- * retires the old ones, and a sweep, called when nothing is in flight, frees them.
+ * A target that batches in flight point to must not go away: a flush only retires the
+ * old ones.  Every flush ends an age; targets of an age are freed when no batch that was
+ * begun in it, or before, is in flight.
  */
 #include "postgres.h"
 
 #include "access/relation.h"
 #include "access/table.h"
 #include "catalog/pg_type.h"
+#include "storage/lmgr.h"
 #include "utils/builtins.h"
 #include "utils/hsearch.h"
+#include "utils/inval.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 
 #include "common/spi.h"
 #include "sync/key.h"
+#include "sync/resync.h"
 #include "sync/target.h"
 
 typedef struct TargetSlot
@@ -25,9 +29,18 @@ typedef struct TargetSlot
 	SinkTarget *target; /* NULL: not synced */
 } TargetSlot;
 
+/* Targets of an age that is over. */
+typedef struct Retired
+{
+	MemoryContext context;
+	uint64		  age;
+} Retired;
+
 static MemoryContext target_context = NULL;
 static HTAB			*targets = NULL;
 static List			*retired = NIL;
+static uint64		 age = 0;
+static bool			 stale = false; /* a relation with a target changed its shape */
 
 static const char *const target_query =
 	"SELECT t.id, t.name, i.alias, s.key_columns, s.cache_keys, s.cache_tags"
@@ -37,6 +50,29 @@ static const char *const target_query =
 	"                      WHERE tenant_id = t.id AND index_type = s.index_type"
 	"                        AND state <> 'dropping' ORDER BY index_name DESC LIMIT 1) i ON true"
 	" WHERE t.schema_name = $1 AND t.status <> 'dropped'";
+
+/* A relation changed its shape: what its target says may be wrong. */
+static void
+on_relcache_invalidation(Datum arg, Oid relid)
+{
+	resync_unblock();
+	if (targets != NULL && (!OidIsValid(relid) || hash_search(targets, &relid, HASH_FIND, NULL)))
+		stale = true;
+}
+
+/* Makes target_find notice changes of shape; called once. */
+void
+target_init(void)
+{
+	CacheRegisterRelcacheCallback(on_relcache_invalidation, (Datum) 0);
+}
+
+/* True if what target_find gave in this transaction may be wrong already. */
+bool
+target_is_stale(void)
+{
+	return stale;
+}
 
 /* Makes an empty cache. */
 static void
@@ -74,13 +110,20 @@ text_array(int column, int *count)
 static void
 default_key_columns(SinkTarget *target)
 {
-	Relation	  relation = try_relation_open(target->relid, NoLock);
-	MemoryContext old = MemoryContextSwitchTo(target_context);
+	Relation	  relation;
+	MemoryContext old;
 	List		 *names;
 	ListCell	 *cell;
 
+	if (!ConditionalLockRelationOid(target->relid, AccessShareLock))
+	{
+		stale = true; /* nothing to remember: ask again */
+		return;
+	}
+	relation = try_relation_open(target->relid, NoLock);
 	if (relation == NULL)
 		return;
+	old = MemoryContextSwitchTo(target_context);
 	names = key_columns_of(relation);
 	target->key_columns = palloc((list_length(names) + 1) * sizeof(char *));
 	foreach (cell, names)
@@ -141,6 +184,8 @@ target_find(Oid relid)
 	TargetSlot *slot;
 	SinkTarget *target;
 
+	if (stale)
+		target_flush();
 	if (targets == NULL)
 		make_cache();
 	slot = hash_search(targets, &relid, HASH_FIND, NULL);
@@ -156,27 +201,41 @@ target_find(Oid relid)
 void
 target_flush(void)
 {
-	MemoryContext old;
+	MemoryContext old = MemoryContextSwitchTo(TopMemoryContext);
+	Retired		 *over;
 
-	if (targets == NULL)
-		return;
-	old = MemoryContextSwitchTo(TopMemoryContext);
-	retired = lappend(retired, target_context);
+	stale = false;
+	if (targets != NULL)
+	{
+		over = palloc(sizeof(Retired));
+		over->context = target_context;
+		over->age = age++;
+		retired = lappend(retired, over);
+		target_context = NULL;
+		targets = NULL;
+	}
 	MemoryContextSwitchTo(old);
-	target_context = NULL;
-	targets = NULL;
 }
 
-/* Frees retired targets; only when nothing is in flight. */
-void
-target_sweep(void)
+/* The present age; a batch remembers the one it was begun in. */
+uint64
+target_age(void)
 {
-	ListCell *cell;
+	return age;
+}
 
-	if (retired == NIL)
-		return;
-	foreach (cell, retired)
-		MemoryContextDelete(lfirst(cell));
-	list_free(retired);
-	retired = NIL;
+/* Frees targets that no batch begun in the age `oldest` or later can point to. */
+void
+target_sweep(uint64 oldest)
+{
+	while (retired != NIL)
+	{
+		Retired *over = linitial(retired);
+
+		if (over->age >= oldest)
+			return;
+		MemoryContextDelete(over->context);
+		pfree(over);
+		retired = list_delete_first(retired);
+	}
 }

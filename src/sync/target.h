@@ -7,8 +7,11 @@
 
 #include "sink/sink.h"
 
+extern void				 target_init(void);
 extern const SinkTarget *target_find(Oid relid);
+extern bool				 target_is_stale(void);
 extern void				 target_flush(void);
-extern void				 target_sweep(void);
+extern uint64			 target_age(void);
+extern void				 target_sweep(uint64 oldest);
 
 #endif

@@ -28,14 +28,17 @@ static bool						attach_at_commit = false;
 
 PG_FUNCTION_INFO_V1(tenancy_attach);
 
-/* This database's part, looked up once per process while it stays the same. */
+/* This database's part, looked up when the list of databases has changed. */
 static DatabaseShared *
 my_database(void)
 {
 	static DatabaseShared *mine = NULL;
+	static uint32		   seen = 0; /* the list's generation, which starts at 1 */
+	uint32				   generation = pg_atomic_read_u32(&tenancy_shared->generation);
 
-	if (mine == NULL || mine->dboid != MyDatabaseId)
+	if (seen != generation)
 		mine = tenancy_shared_mine();
+	seen = generation;
 	return mine;
 }
 
@@ -106,11 +109,8 @@ unpause(int code, Datum arg)
 static bool
 end_worker(WorkerShared *worker)
 {
-	pid_t pid;
+	pid_t pid = worker_pid(worker);
 
-	SpinLockAcquire(&worker->mutex);
-	pid = worker->pid;
-	SpinLockRelease(&worker->mutex);
 	if (pid != 0)
 		(void) kill(pid, SIGTERM);
 	return pid == 0;
@@ -182,7 +182,7 @@ database_to_pause(Node *statement)
 	const char *name = tenancy_shared != NULL ? database_of(statement) : NULL;
 	Oid			dboid = name != NULL ? get_database_oid(name, true) : InvalidOid;
 
-	if (!OidIsValid(dboid) || dboid == MyDatabaseId ||
+	if (!OidIsValid(dboid) || (dboid == MyDatabaseId && !IsA(statement, CreatedbStmt)) ||
 		!compat_database_ownercheck(dboid, GetUserId()))
 		return InvalidOid;
 	return dboid;

@@ -24,6 +24,8 @@
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
+#include <signal.h>
+
 #include "common/compat.h"
 #include "common/guc.h"
 #include "common/spi.h"
@@ -48,6 +50,7 @@ static HTAB					  *without = NULL; /* databases known not to have the extension 
 static BackgroundWorkerHandle *probe = NULL;
 static TimestampTz			   scanned_at = 0;
 static bool					   room_warned = false;
+static bool					   probe_stale = false; /* the probe's "absent" does not count */
 
 /* OIDs of the databases that can be connected to; needs a transaction. */
 static List *
@@ -141,14 +144,15 @@ stop_workers(int slot)
 	for (int role = 0; role < ROLE_COUNT; role++)
 	{
 		Managed *worker = &managed[slot][role];
+		pid_t	 pid = worker_pid(worker_shared(&tenancy_shared->databases[slot], role));
 
-		if (worker->handle == NULL)
-			continue;
-		if (has_stopped(worker->handle))
+		if (worker->handle != NULL && has_stopped(worker->handle))
 			reap(worker, slot, role);
-		else
+		else if (worker->handle != NULL)
 			TerminateBackgroundWorker(worker->handle);
-		stopped = stopped && worker->handle == NULL;
+		else if (pid != 0)
+			(void) kill(pid, SIGTERM); /* an earlier launcher's */
+		stopped = stopped && worker->handle == NULL && pid == 0;
 	}
 	return stopped;
 }
@@ -163,6 +167,7 @@ release_database(int slot)
 	LWLockAcquire(tenancy_shared->lock, LW_EXCLUSIVE);
 	database->dboid = InvalidOid;
 	database->paused = false;
+	pg_atomic_fetch_add_u32(&tenancy_shared->generation, 1);
 	LWLockRelease(tenancy_shared->lock);
 }
 
@@ -180,8 +185,8 @@ manage_database(int slot)
 	{
 		if (stop_workers(slot) && absent)
 		{
-			(void) hash_search(without, &dboid, HASH_ENTER, NULL);
 			release_database(slot);
+			scanned_at = 0; /* it may have been made again: let the probe tell */
 		}
 		return;
 	}
@@ -191,7 +196,7 @@ manage_database(int slot)
 
 		if (worker->handle != NULL && has_stopped(worker->handle))
 			reap(worker, slot, role);
-		if (worker->handle == NULL)
+		if (worker->handle == NULL && worker_pid(worker_shared(database, role)) == 0)
 			start(worker, slot, role);
 	}
 }
@@ -242,10 +247,21 @@ end_probe(void)
 		return false;
 	pfree(probe);
 	probe = NULL;
-	if (pg_atomic_read_u32(&tenancy_shared->probe_result) == PROBE_FOUND)
-		adopt_database(dboid);
-	else
-		(void) hash_search(without, &dboid, HASH_ENTER, NULL);
+	switch (pg_atomic_read_u32(&tenancy_shared->probe_result))
+	{
+		case PROBE_FOUND:
+			adopt_database(dboid);
+			break;
+		case PROBE_ABSENT:
+			if (!probe_stale)
+				(void) hash_search(without, &dboid, HASH_ENTER, NULL);
+			break;
+		default: /* it died: later again */
+			scanned_at = GetCurrentTimestamp();
+			probe_stale = false;
+			return false;
+	}
+	probe_stale = false;
 	return true;
 }
 
@@ -305,6 +321,7 @@ turn(void)
 	{
 		reset_without();
 		scanned_at = 0;
+		probe_stale = probe != NULL; /* it may have looked too early */
 	}
 	if (end_probe() && TimestampDifferenceExceeds(scanned_at, GetCurrentTimestamp(), SCAN_EVERY_MS))
 		scan_databases();
@@ -327,7 +344,7 @@ prepare(void)
 	pqsignal(SIGTERM, die);
 	BackgroundWorkerUnblockSignals();
 	BackgroundWorkerInitializeConnection(NULL, NULL, 0);
-	worker_attach(&tenancy_shared->launcher);
+	(void) worker_attach(&tenancy_shared->launcher);
 	before_shmem_exit(on_exit_detach, (Datum) 0);
 	managed =
 		MemoryContextAllocZero(TopMemoryContext, tenancy_shared->ndatabases * sizeof(*managed));

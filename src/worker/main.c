@@ -17,6 +17,7 @@
 #include "capture/capture.h"
 #include "capture/slot.h"
 #include "common/spi.h"
+#include "sync/key.h"
 #include "sync/sink_worker.h"
 #include "worker/worker.h"
 
@@ -35,7 +36,7 @@ on_exit_detach(int code, Datum arg)
 {
 	WorkerShared *shared = (WorkerShared *) DatumGetPointer(arg);
 
-	if (code != 0)
+	if (code != 0 && !ProcDiePending)
 		worker_set_state(shared, WORKER_FAILED);
 	else if (pg_atomic_read_u32(&shared->state) != WORKER_FAILED)
 		worker_set_state(shared, WORKER_STOPPED);
@@ -76,13 +77,15 @@ tenancy_worker_main(Datum arg)
 	database = &tenancy_shared->databases[extra[0]];
 	shared = worker_shared(database, extra[1]);
 	set_signals();
+	if (!worker_attach(shared))
+		proc_exit(0); /* it has one already */
+	before_shmem_exit(on_exit_detach, PointerGetDatum(shared));
 	if (database->dboid != DatumGetObjectId(arg) || database->paused)
 		proc_exit(0);
-	worker_attach(shared);
-	before_shmem_exit(on_exit_detach, PointerGetDatum(shared));
 	BackgroundWorkerInitializeConnectionByOid(DatumGetObjectId(arg), InvalidOid, 0);
 	PG_TRY();
 	{
+		key_pin_settings();
 		run(database, extra[1]);
 	}
 	PG_CATCH();
@@ -93,17 +96,6 @@ tenancy_worker_main(Datum arg)
 	PG_END_TRY();
 }
 
-/* Drops the slot of a database that has no extension any more: it would hold back the WAL. */
-static void
-drop_orphaned_slot(void)
-{
-	char name[NAMEDATALEN];
-
-	slot_name(MyDatabaseId, name);
-	if (SearchNamedReplicationSlot(name, true) != NULL)
-		slot_drop(name);
-}
-
 /* Entry point of the probe: says whether the database has the extension. */
 void
 tenancy_probe_main(Datum arg)
@@ -112,10 +104,11 @@ tenancy_probe_main(Datum arg)
 
 	set_signals();
 	BackgroundWorkerInitializeConnectionByOid(DatumGetObjectId(arg), InvalidOid, 0);
+	key_pin_settings();
 	tenancy_tx_begin("pg_tenancy: looking for the extension");
 	exists = tenancy_extension_exists();
 	tenancy_tx_commit();
 	if (!exists)
-		drop_orphaned_slot();
+		slot_drop_others(NULL); /* it would hold back the WAL for ever */
 	pg_atomic_write_u32(&tenancy_shared->probe_result, exists ? PROBE_FOUND : PROBE_ABSENT);
 }

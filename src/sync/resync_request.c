@@ -1,0 +1,81 @@
+/*
+ * resync_request.c
+ *		Asking for a table to be looked at again: rows of tenancy.resync.
+ */
+#include "postgres.h"
+
+#include "catalog/pg_type.h"
+#include "utils/builtins.h"
+#include "utils/lsyscache.h"
+
+#include "common/spi.h"
+#include "sync/resync.h"
+
+/* Asks for every synced table of every tenant. */
+void
+resync_request_all(const char *sink)
+{
+	Oid		 types[1] = {TEXTOID};
+	Datum	 values[1] = {CStringGetTextDatum(sink)};
+	SpiScope scope;
+
+	tenancy_spi_begin_as_owner(&scope);
+	tenancy_spi_exec("SELECT tenancy.request_resync($1, NULL, NULL, NULL)", 1, types, values, NULL);
+	tenancy_spi_end(&scope);
+}
+
+/* Runs a statement about a target's table: $1 tenant, $2 table, $3 sink, $4 text. */
+static void
+exec_for_table(const SinkTarget *target, const char *sink, const char *text, const char *sql)
+{
+	Oid		 types[4] = {INT8OID, TEXTOID, TEXTOID, TEXTOID};
+	Datum	 values[4];
+	char	*table = get_rel_name(target->relid);
+	SpiScope scope;
+
+	if (table == NULL)
+		return;
+	values[0] = Int64GetDatum(target->tenant_id);
+	values[1] = CStringGetTextDatum(table);
+	values[2] = CStringGetTextDatum(sink);
+	values[3] = CStringGetTextDatum(text);
+	tenancy_spi_begin_as_owner(&scope);
+	tenancy_spi_exec(sql, 4, types, values, NULL);
+	tenancy_spi_end(&scope);
+}
+
+/* Asks the search sink for every row and every document of a target's table. */
+void
+resync_request_rows(const SinkTarget *target)
+{
+	exec_for_table(target, "search", "",
+				   "SELECT tenancy.request_resync($3, $1, NULL, $2) WHERE $4 IS NOT NULL");
+	resync_wake();
+}
+
+/* Asks the search sink for the documents of a target's table that have no row. */
+void
+resync_request_ghosts(const SinkTarget *target)
+{
+	exec_for_table(target, "search", "ghosts",
+				   "INSERT INTO tenancy.resync AS r (sink, tenant_id, table_name, phase)"
+				   " VALUES ($3, $1, $2::name, $4)"
+				   " ON CONFLICT (sink, tenant_id, table_name) DO UPDATE"
+				   " SET requested_at = pg_catalog.clock_timestamp()");
+	resync_wake();
+}
+
+/* A table cannot be synced now: it is done when its shape has changed. */
+void
+resync_block(const SinkTarget *target, const char *sink, const char *reason)
+{
+	exec_for_table(
+		target, sink, reason,
+		"INSERT INTO tenancy.resync AS r (sink, tenant_id, table_name, phase, last_error)"
+		" VALUES ($3, $1, $2::name, 'blocked', $4)"
+		" ON CONFLICT (sink, tenant_id, table_name) DO UPDATE"
+		" SET phase = 'blocked', last_key = NULL, last_error = excluded.last_error,"
+		"     requested_at = pg_catalog.clock_timestamp()"
+		" WHERE r.phase <> 'blocked'");
+	resync_may_be_blocked = true;
+}
