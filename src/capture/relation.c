@@ -272,7 +272,7 @@ root_of(Relation relation)
 static bool
 is_configuration(Relation relation)
 {
-	static const char *const others[] = {"dead_letter", "sink", "instance"};
+	static const char *const others[] = {"backlog", "dead_letter", "sink", "instance"};
 
 	if (RelationGetNamespace(relation) != tenancy_schema_oid(true))
 		return false;

@@ -92,8 +92,8 @@ define_search_settings(void)
 							   PGC_SIGHUP, 0, NULL, NULL, NULL);
 	DefineCustomStringVariable(
 		"tenancy.search_index_prefix", "Prefix of every index and alias name.",
-		"Needed when several databases share one search cluster.", &tenancy_search_index_prefix, "",
-		PGC_SIGHUP, 0, check_index_prefix, NULL, NULL);
+		"Needed when several databases share one search cluster: ALTER DATABASE ... SET it.",
+		&tenancy_search_index_prefix, "", PGC_SUSET, 0, check_index_prefix, NULL, NULL);
 	DefineCustomIntVariable("tenancy.search_lanes",
 							"Number of bulk requests in flight at the same time.",
 							"A key always belongs to the same lane.", &tenancy_search_lanes, 2, 1,

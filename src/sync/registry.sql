@@ -75,6 +75,18 @@ COMMENT ON TABLE tenancy.resync IS 'Tables whose every row a sink still has to m
 COMMENT ON COLUMN tenancy.resync.phase IS 'rows: every row is being marked; ghosts: then every document, so that those without a row go; blocked: cannot be synced until its shape changes, see last_error';
 COMMENT ON COLUMN tenancy.resync.last_key IS 'Rows up to this position (OID of the leaf table, key columns) are done; NULL: none';
 
+CREATE TABLE tenancy.backlog (
+    sink text NOT NULL,
+    id bigint GENERATED ALWAYS AS IDENTITY,
+    kind smallint NOT NULL,
+    relid oid NOT NULL,
+    key bytea NOT NULL,
+    PRIMARY KEY (sink, id)
+);
+COMMENT ON TABLE tenancy.backlog IS 'Dirty keys that did not fit into tenancy.dirty_mem; read back in the order of id';
+COMMENT ON COLUMN tenancy.backlog.kind IS '0: a row, 1: a whole table, 2: the cache of a tenant';
+COMMENT ON COLUMN tenancy.backlog.key IS 'Values of the key columns as text, each ended by a zero byte';
+
 CREATE TABLE tenancy.dead_letter (
     id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     sink text NOT NULL,

@@ -12,6 +12,7 @@
 #include "utils/builtins.h"
 
 #include "common/spi.h"
+#include "sync/backlog.h"
 #include "sync/resync.h"
 #include "sync/sink_worker.h"
 
@@ -46,6 +47,7 @@ note_disabled(SinkWorker *worker)
 	tenancy_spi_exec("UPDATE tenancy.sink SET enabled = false WHERE name = $1 AND enabled", 1,
 					 types, values, NULL);
 	tenancy_spi_end(&scope);
+	backlog_clear(worker);
 	tenancy_tx_commit();
 }
 

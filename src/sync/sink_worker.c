@@ -17,6 +17,7 @@
 #include "common/compat.h"
 #include "common/guc.h"
 #include "common/spi.h"
+#include "sync/backlog.h"
 #include "sync/batch.h"
 #include "sync/dead_letter.h"
 #include "sync/key.h"
@@ -128,10 +129,10 @@ publish(SinkWorker *worker)
 	if (dirty_oldest(worker->dirty, &oldest, &commit_time))
 		acked = Min(acked, oldest);
 	pg_atomic_write_u64(&worker->shared->resyncing,
-						worker->driver->configured() && resync_pending());
+						worker->driver->configured() && (resync_pending() || backlog_count() > 0));
 	pg_atomic_write_u64(&worker->shared->received, worker->received);
 	pg_atomic_write_u64(&worker->shared->oldest, (uint64) commit_time);
-	pg_atomic_write_u64(&worker->shared->dirty, dirty_count(worker->dirty));
+	pg_atomic_write_u64(&worker->shared->dirty, dirty_count(worker->dirty) + backlog_count());
 	if (acked <= pg_atomic_read_u64(&worker->shared->acked))
 		return;
 	pg_atomic_write_u64(&worker->shared->acked, acked);
@@ -277,6 +278,8 @@ chores(SinkWorker *worker)
 		sink_state_check(worker);
 	if (worker->enabled)
 		moved |= worker->driver->housekeep();
+	backlog_spill(worker);
+	moved |= backlog_pump(worker);
 	moved |= resync_pump(worker);
 	show_health(worker);
 	return moved;
@@ -321,6 +324,7 @@ sink_worker_run(DatabaseShared *database, SinkKind kind)
 	target_init();
 	request_stream(worker); /* first: capture must not wait for a worker that fails below */
 	dead_letter_load(worker);
+	backlog_load(worker);
 	worker->driver->open();
 	for (;;)
 	{
