@@ -203,6 +203,7 @@ const SinkDriver search_sink_driver = {
 	.event_fd = search_event_fd,
 	.timeout = search_timeout,
 	.housekeep = search_provision_housekeep,
+	.trouble = search_provision_trouble,
 	.config_changed = search_provision_wake,
 	.target_ready = search_target_ready,
 	.target_missing = search_target_missing,

@@ -48,6 +48,8 @@ static const char *const ready_query =
 	"  updated_at = now()"
 	" WHERE index_name = $1 AND state = $2";
 
+static char trouble[SINK_REASON_MAX]; /* last failure, "" once it was told */
+
 static const char *const failed_query =
 	"UPDATE tenancy.search_index SET attempts = attempts + 1, last_error = $3, updated_at = now()"
 	" WHERE index_name = $1 AND state = $2";
@@ -63,6 +65,19 @@ static const char *const missing_query =
 	"    JOIN tenancy.sync_table s USING (blueprint)"
 	"    WHERE t.id = i.tenant_id AND s.index_type = i.index_type), body)"
 	" WHERE alias = $1 AND state = 'ready'";
+
+/* Last failure since the previous call, NULL: none. */
+const char *
+search_provision_trouble(void)
+{
+	static char told[SINK_REASON_MAX];
+
+	if (trouble[0] == '\0')
+		return NULL;
+	strlcpy(told, trouble, sizeof(told));
+	trouble[0] = '\0';
+	return told;
+}
 
 /* The table may have changed: look at it with the next housekeep. */
 void
@@ -183,6 +198,7 @@ write_result(const IndexJob *job)
 	if (job->error[0] != '\0')
 	{
 		tenancy_spi_exec(failed_query, 3, types, values, NULL);
+		strlcpy(trouble, job->error, sizeof(trouble));
 		return false;
 	}
 	if (strcmp(job->state, "dropping") == 0)

@@ -13,8 +13,9 @@ extern void search_provision_missing(const char *alias);
 extern bool search_provision_ready(const char *alias);
 
 /* For elasticsearch.c: */
-extern bool search_provision_housekeep(void);
-extern long search_provision_timeout(void);
+extern bool		   search_provision_housekeep(void);
+extern long		   search_provision_timeout(void);
+extern const char *search_provision_trouble(void);
 /* Forgets what is under way; the table still has it. */
 extern void search_provision_reset(void);
 

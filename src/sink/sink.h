@@ -134,6 +134,8 @@ typedef struct SinkDriver
 	 * own transactions.  True: call again.
 	 */
 	bool (*housekeep)(void);
+	/* What went wrong in housekeep since the last call, NULL: nothing. */
+	const char *(*trouble)(void);
 	/* The registry changed; NULL: the sink does not care. */
 	void (*config_changed)(void);
 	/* True if items of the target may be sent now; NULL: always. */

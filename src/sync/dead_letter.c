@@ -91,7 +91,7 @@ dead_letter_write(SinkWorker *worker, const DirtyEntry *entry, int64 tenant_id, 
 	tenancy_spi_exec_saved(
 		&plan,
 		"INSERT INTO tenancy.dead_letter AS d (sink, tenant_id, relation, key, status, reason, "
-		"version)"
+		"version, key_hash)"
 		" VALUES ($1, $2, $3, $4, $5, $6, $7, $8)"
 		" ON CONFLICT (sink, relation, key_hash) DO UPDATE SET status = excluded.status,"
 		" reason = excluded.reason, version = excluded.version, attempts = d.attempts + 1,"

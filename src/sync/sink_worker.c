@@ -265,6 +265,16 @@ reload(SinkWorker *worker)
 	sink_state_check(worker);
 }
 
+/* Shows what the sink's own work met. */
+static void
+show_trouble(SinkWorker *worker)
+{
+	const char *text = worker->driver->trouble != NULL ? worker->driver->trouble() : NULL;
+
+	if (text != NULL)
+		worker_set_error(&worker->shared->worker, text);
+}
+
 /* Things to do at every turn besides the lanes; true if anything moved. */
 static bool
 chores(SinkWorker *worker)
@@ -278,6 +288,7 @@ chores(SinkWorker *worker)
 		sink_state_check(worker);
 	if (worker->enabled)
 		moved |= worker->driver->housekeep();
+	show_trouble(worker);
 	backlog_spill(worker);
 	moved |= backlog_pump(worker);
 	moved |= resync_pump(worker);

@@ -114,7 +114,8 @@ sub load_script
 	return $script;
 }
 
-# start_load(NODE, DATABASE, tenants => [...], writers => N): each writer goes on, whatever the server does, until stop_load.
+# start_load(NODE, DATABASE, tenants => [...], writers => N): each writer goes on, whatever the server does, until stop_load or the
+# end of the test, even one by a signal.
 sub start_load
 {
 	my ($node, $database, %option) = @_;
@@ -131,8 +132,8 @@ sub start_load
 			$writers{$pid} = $base;
 			next;
 		}
-		exec('sh', '-c', 'while [ ! -e "$0.stop" ]; do psql -XAtq -d "$1" -f "$0.sql" >/dev/null 2>&1 && echo >>"$0.runs" || sleep 0.1; done',
-			$base, $node->connstr($database))
+		exec('sh', '-c', 'while [ ! -e "$0.stop" ] && kill -0 "$2"; do psql -XAtq -d "$1" -f "$0.sql" >/dev/null 2>&1 && echo >>"$0.runs" || sleep 0.1; done',
+			$base, $node->connstr($database), getppid())
 		  or POSIX::_exit(1);
 	}
 	return $base;
