@@ -3,6 +3,7 @@
 # Everything, or one group or file: make test GROUP=tap FILES=test/t/000_comparer.pl
 .PHONY: test check-style demo demo-stop
 test:
+	@[ "$$(id -u)" != 0 ] || test/servers/install-deps
 	PG_CONFIG='$(PG_CONFIG)' test/run $(GROUP) $(FILES)
 
 # The checks that need no server.

@@ -34,12 +34,13 @@ typedef struct CaptureRelation
 {
 	Oid			  relid; /* hash key */
 	bool		  valid;
-	uint64		  generation; /* valid only if it is the cache's */
-	bool		  registry;	  /* one of our own tables */
-	uint8		  sinks;	  /* bit per SinkKind; 0: not synced */
-	Oid			  root;		  /* the table that the registry names */
-	MemoryContext context;	  /* of what follows, NULL if there is none */
-	int			  nkeys;	  /* 0: its key is not known */
+	uint64		  generation;	   /* valid only if it is the cache's */
+	bool		  registry;		   /* one of our own tables */
+	uint8		  sinks;		   /* bit per SinkKind; 0: not synced */
+	Oid			  root;			   /* the table that the registry names */
+	MemoryContext context;		   /* of what follows, NULL if there is none */
+	int			  nkeys;		   /* 0: its key is not known */
+	bool		  key_in_identity; /* an UPDATE of it brings the old row */
 	AttrNumber	 *attributes;
 	FmgrInfo	 *outputs;
 } CaptureRelation;

@@ -135,18 +135,20 @@ mark(Capture *capture, ReorderBufferTXN *txn, CaptureRelation *info, Relation re
 
 /*
  * Marks what a change touched: the row as it is and as it was.  Where the WAL does not
- * say which row it was (no key, or a replica identity without it), the whole table is
- * looked at again.
+ * say which row it was (no key, or one that is not in the replica identity), the whole
+ * table is looked at again: all of it, or just documents without a row.
  */
 static void
 mark_change(Capture *capture, ReorderBufferTXN *txn, CaptureRelation *info, Relation relation,
-			HeapTuple old_row, HeapTuple new_row)
+			HeapTuple old_row, HeapTuple new_row, bool is_insert)
 {
 	bool marked_old = mark(capture, txn, info, relation, old_row, NULL);
 	bool marked_new = mark(capture, txn, info, relation, new_row, old_row);
 
-	if (new_row != NULL ? !marked_new : !marked_old)
+	if (new_row != NULL && !marked_new)
 		put(capture, txn, info->sinks, RING_TABLE, info->root, ALL_ROWS, sizeof(ALL_ROWS));
+	else if (!marked_old && !is_insert && (new_row == NULL || !info->key_in_identity))
+		put(capture, txn, info->sinks, RING_TABLE, info->root, NULL, 0);
 }
 
 /* One of our own tables changed: the sinks look at the registry again. */
@@ -178,7 +180,8 @@ on_change(LogicalDecodingContext *context, ReorderBufferTXN *txn, Relation relat
 	if (info->registry)
 		on_registry_change(capture, txn);
 	else if (info->sinks != 0)
-		mark_change(capture, txn, info, relation, old_row, new_row);
+		mark_change(capture, txn, info, relation, old_row, new_row,
+					change->action == REORDER_BUFFER_CHANGE_INSERT);
 	MemoryContextSwitchTo(before);
 	MemoryContextReset(capture->change_context);
 }
@@ -205,7 +208,8 @@ on_truncate(LogicalDecodingContext *context, ReorderBufferTXN *txn, int nrelatio
 
 /*
  * Something that SQL told the sync workers.  Any user can write such a message with
- * pg_logical_emit_message(), so it is not trusted: at the worst it makes a sink look again.
+ * pg_logical_emit_message(), so it is not trusted: at the worst it makes a sink look again,
+ * or a tenant's cached values go.
  */
 static void
 on_message(LogicalDecodingContext *context, ReorderBufferTXN *txn, XLogRecPtr lsn,

@@ -9,6 +9,7 @@
 #include "postgres.h"
 
 #include "access/genam.h"
+#include "access/sysattr.h"
 #include "access/table.h"
 #include "catalog/catalog.h"
 #include "catalog/namespace.h"
@@ -241,6 +242,23 @@ set_key(CaptureRelation *info, Relation relation, List *names)
 	return info->nkeys > 0;
 }
 
+/* True if the WAL has the old key whenever it changes. */
+static bool
+is_key_in_identity(CaptureRelation *info, Relation relation)
+{
+	Bitmapset *identity;
+	bool	   all = true;
+
+	if (relation->rd_rel->relreplident == REPLICA_IDENTITY_FULL)
+		return true;
+	identity = RelationGetIdentityKeyBitmap(relation);
+	for (int i = 0; i < info->nkeys; i++)
+		all = all &&
+			  bms_is_member(info->attributes[i] - FirstLowInvalidHeapAttributeNumber, identity);
+	bms_free(identity);
+	return all;
+}
+
 /* Remembers the key columns in the entry's own memory. */
 static void
 load_key(CaptureRelation *info, Relation relation, List *names)
@@ -252,6 +270,7 @@ load_key(CaptureRelation *info, Relation relation, List *names)
 	old = MemoryContextSwitchTo(info->context);
 	if (!set_key(info, relation, names))
 		info->nkeys = 0;
+	info->key_in_identity = is_key_in_identity(info, relation);
 	MemoryContextSwitchTo(old);
 }
 

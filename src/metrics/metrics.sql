@@ -2,7 +2,7 @@
 
 CREATE FUNCTION tenancy.sync_wait(timeout interval DEFAULT '10s') RETURNS boolean
     LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'tenancy_sync_wait';
-COMMENT ON FUNCTION tenancy.sync_wait(interval) IS 'Waits until everything committed before the call is in all sinks; false if that takes longer than the timeout. A sink without a URL is not waited for. Errors: TN007 if the workers cannot run';
+COMMENT ON FUNCTION tenancy.sync_wait(interval) IS 'Waits until everything committed before the call is in all sinks; false if that takes longer than the timeout. A search finds it after the index''s refresh interval (1 s). A sink without a URL is not waited for. Errors: TN007 if the workers cannot run';
 REVOKE ALL ON FUNCTION tenancy.sync_wait(interval) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION tenancy.sync_wait(interval) TO tenancy_app, tenancy_operator, tenancy_admin;
 

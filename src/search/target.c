@@ -24,9 +24,9 @@ static const char config_sql[] = "SELECT table_name, mapping, key_columns FROM t
 								 "WHERE blueprint = $1 AND index_type = $2";
 
 /* An index that is being made beats none; one that serves already beats both. */
-static const char alias_sql[] = "SELECT alias FROM tenancy.search_index "
-								"WHERE tenant_id = $1 AND index_type = $2 AND state <> 'dropping' "
-								"ORDER BY state = 'ready' DESC LIMIT 1";
+static const char alias_sql[] =
+	"SELECT alias FROM tenancy.search_index "
+	"WHERE tenant_id = $1 AND index_type = $2 AND state = 'ready' LIMIT 1";
 
 /* Copies the parts of the mapping that searches need out of SPI's memory. */
 static void

@@ -17,9 +17,10 @@
 #include "common/spi.h"
 #include "sync/backlog.h"
 
-#define SPILL_KEYS 5000 /* per statement */
-#define CHUNK_KEYS 5000 /* at most; less where the memory is small */
-#define KEY_BYTES 256	/* about what a key takes in memory */
+#define SPILL_KEYS 5000				 /* per statement */
+#define SPILL_LAG (16 * 1024 * 1024) /* bytes of WAL */
+#define CHUNK_KEYS 5000				 /* at most; less where the memory is small */
+#define KEY_BYTES 256				 /* about what a key takes in memory */
 
 static uint64 count = 0;   /* keys in the table */
 static int64  last_id = 0; /* of the open chunk, 0: none is open */
@@ -150,18 +151,34 @@ spill_lot(SinkWorker *worker)
 	return true;
 }
 
+/* True if the sink takes nothing and its keys keep much WAL. */
+static bool
+holds_back_wal(SinkWorker *worker)
+{
+	const char *error = NULL;
+	uint64		lsn;
+	TimestampTz commit_time;
+
+	return worker->streaming && worker->driver->configured() &&
+		   worker->driver->health(&error) != SINK_READY &&
+		   dirty_oldest(worker->dirty, &lsn, &commit_time) && worker->received > lsn + SPILL_LAG;
+}
+
 /*
- * Makes room in memory when it is full.  An error here ends the process, and the keys
+ * Makes room when memory is full, or lets go of WAL when the sink is away.  An error here ends the process, and the keys
  * are decoded again.
  */
 void
 backlog_spill(SinkWorker *worker)
 {
 	Size limit = (Size) tenancy_dirty_mem * 1024;
+	Size keep = limit / 2;
 
-	if (dirty_memory(worker->dirty) < limit)
+	if (holds_back_wal(worker))
+		keep = 0;
+	else if (dirty_memory(worker->dirty) < limit)
 		return;
-	while (dirty_memory(worker->dirty) > limit / 2 && spill_lot(worker))
+	while (dirty_memory(worker->dirty) > keep && spill_lot(worker))
 		CHECK_FOR_INTERRUPTS();
 }
 

@@ -23,6 +23,7 @@
 #define RETRY_FIRST_MS 100
 #define PARK_LOCKED_MS 100
 #define PARK_NO_INDEX_MS 500
+#define OVERDUE_MS 10000
 #define READ_ATTEMPTS 3
 
 /* What is under construction. */
@@ -151,6 +152,32 @@ park_run(BatchBuilder *builder, int end, int ms)
 	dirty_park(worker->dirty, relid, TimestampTzPlusMilliseconds(GetCurrentTimestamp(), ms));
 }
 
+/* True if a key has waited too long for its table or its index. */
+static bool
+is_overdue(const DirtyEntry *entry)
+{
+	const DirtyMark *mark = &entry->marks[!entry->waiting]; /* it is in flight now */
+
+	return !mark->pinned ||
+		   TimestampDifferenceExceeds(mark->commit_time, GetCurrentTimestamp(), OVERDUE_MS);
+}
+
+/*
+ * A run of keys cannot be sent now.  Keys that have waited for long are let go, since they
+ * hold back the WAL: the whole table is looked at again when it can be.
+ */
+static void
+hold_back(BatchBuilder *builder, int end, const SinkTarget *target, int ms)
+{
+	if (is_overdue(builder->worker->taken[builder->next]))
+	{
+		resync_request_rows(target);
+		drop_run(builder, end);
+	}
+	else
+		park_run(builder, end, ms);
+}
+
 /* Reads a run of rows until the batch is full. */
 static void
 read_run(BatchBuilder *builder, int end, const SinkTarget *target, RowReader *reader)
@@ -196,7 +223,7 @@ add_rows(BatchBuilder *builder, int end, const SinkTarget *target)
 		read_run(builder, end, target, reader);
 	row_reader_close(reader);
 	if (result == ROWS_LOCKED)
-		park_run(builder, end, PARK_LOCKED_MS);
+		hold_back(builder, end, target, PARK_LOCKED_MS);
 	else if (result == ROWS_NO_KEY)
 		refuse_run(builder, end, target);
 	else if (result == ROWS_GONE)
@@ -224,7 +251,7 @@ add_row_run(BatchBuilder *builder, int end)
 	if (not_wanted(worker, target))
 		drop_run(builder, end);
 	else if (worker->driver->target_ready != NULL && !worker->driver->target_ready(target))
-		park_run(builder, end, PARK_NO_INDEX_MS);
+		hold_back(builder, end, target, PARK_NO_INDEX_MS);
 	else if (worker->driver->wants_rows)
 		add_rows(builder, end, target);
 	else
@@ -580,6 +607,7 @@ batch_finish(SinkWorker *worker, SyncLane *lane)
 	SinkBatch *batch = &lane->batch;
 	int		   again = 0;
 
+	worker->denied = false;
 	if (pg_atomic_read_u32(&worker->shared->worker.state) == WORKER_VERSION_REGRESSED)
 		worker_set_state(&worker->shared->worker, WORKER_RUNNING); /* unless it shows again */
 	settle_dead_letters(worker, lane);
@@ -589,6 +617,7 @@ batch_finish(SinkWorker *worker, SyncLane *lane)
 		bool over = is_over(worker, lane, &batch->items[i], &dead);
 
 		count_item(worker->shared, &batch->items[i], over, dead);
+		worker->denied |= batch->items[i].outcome == SINK_DENIED;
 		if (over)
 			dirty_done(worker->dirty, lane->entries[i]);
 		else

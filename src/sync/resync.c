@@ -56,9 +56,9 @@ typedef enum RowLock
 
 bool resync_may_be_blocked = true; /* a row may be in phase "blocked" */
 
-static bool		   wanted = true;	/* tenancy.resync has, or may have, something to do */
-static bool		   active = false;	/* resync is about a table */
-static bool		   unblock = false; /* put blocked rows back */
+static bool		   wanted = true;  /* tenancy.resync has, or may have, something to do */
+static bool		   active = false; /* resync is about a table */
+static bool		   unblock = true; /* put blocked rows back */
 static TimestampTz not_before = 0;
 static Resync	   resync;
 
@@ -297,6 +297,23 @@ block(SinkWorker *worker, const SinkTarget *target)
 	deactivate(worker);
 }
 
+/* The table is locked: others go first. */
+static void
+put_last(SinkWorker *worker)
+{
+	SpiScope scope;
+
+	tenancy_spi_begin_as_owner(&scope);
+	if (lock_row(worker) == ROW_LOCKED_BY_US)
+		change_row(worker,
+				   "UPDATE tenancy.resync SET requested_at = pg_catalog.clock_timestamp()"
+				   " WHERE " THIS_ROW,
+				   InvalidOid, (Datum) 0, 0);
+	tenancy_spi_end(&scope);
+	deactivate(worker);
+	pause_scan();
+}
+
 /* Reads the keys of the next rows. */
 static void
 read_rows(SinkWorker *worker, const SinkTarget *target)
@@ -311,7 +328,7 @@ read_rows(SinkWorker *worker, const SinkTarget *target)
 	resync.at_end = result == ROWS_GONE || (result == ROWS_READY && resync.given < CHUNK_KEYS);
 	row_reader_close(reader);
 	if (result == ROWS_LOCKED)
-		pause_scan();
+		put_last(worker);
 	else if (result == ROWS_NO_KEY)
 		block(worker, target);
 }
@@ -524,10 +541,28 @@ note_error(SinkWorker *worker, const char *message)
 	tenancy_tx_commit();
 }
 
+/*
+ * A process without transactions hears of no change of shape: has one now and then while a
+ * table waits for such a change.
+ */
+static void
+listen_for_changes(void)
+{
+	static TimestampTz listened_at = 0;
+
+	if (!resync_may_be_blocked || wanted ||
+		!TimestampDifferenceExceeds(listened_at, GetCurrentTimestamp(), PAUSE_MS))
+		return;
+	listened_at = GetCurrentTimestamp();
+	tenancy_tx_begin("pg_tenancy: looking whether a table can be synced now");
+	tenancy_tx_commit();
+}
+
 /* True if there is something to do now. */
 static bool
 is_due(SinkWorker *worker)
 {
+	listen_for_changes();
 	return (wanted || active) && worker->enabled && dirty_chunk_open(worker->dirty) == 0 &&
 		   (not_before == 0 || GetCurrentTimestamp() >= not_before);
 }

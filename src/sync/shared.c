@@ -137,7 +137,13 @@ tenancy_shared_reset(DatabaseShared *database, Oid dboid)
 		pg_atomic_write_u64(&sink->received, 0);
 		pg_atomic_write_u64(&sink->acked, 0);
 		pg_atomic_write_u64(&sink->oldest, 0);
+		pg_atomic_write_u64(&sink->resyncing, 0);
 		pg_atomic_write_u64(&sink->dirty, 0);
+		pg_atomic_write_u64(&sink->docs, 0);
+		pg_atomic_write_u64(&sink->deletes, 0);
+		pg_atomic_write_u64(&sink->retries, 0);
+		pg_atomic_write_u64(&sink->conflicts, 0);
+		pg_atomic_write_u64(&sink->dead, 0);
 	}
 	database->paused = false;
 	database->dboid = dboid;

@@ -157,7 +157,7 @@ show_health(SinkWorker *worker)
 	health = worker->driver->health(&error);
 	if (health == SINK_UNREACHABLE)
 		state = WORKER_UNREACHABLE;
-	else if (health == SINK_UNAUTHORIZED)
+	else if (health == SINK_UNAUTHORIZED || worker->denied)
 		state = WORKER_UNAUTHORIZED;
 	else if (health == SINK_CONNECTING || !worker->streaming)
 		state = WORKER_STARTING;

@@ -43,6 +43,7 @@ typedef struct SinkWorker
 	bool			  streaming; /* its start has come */
 	uint64			  received;	 /* LSN */
 	int				  epoch;
+	bool			  denied;  /* the server refused the last request */
 	bool			  enabled; /* a URL is set and tenancy.sink says so */
 	char			 *key;	   /* scratch for the ring's keys */
 	int				  key_room;

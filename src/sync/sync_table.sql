@@ -12,7 +12,7 @@ CREATE FUNCTION @extschema@.tenant_sync_table(
 LANGUAGE c VOLATILE PARALLEL UNSAFE
 AS 'MODULE_PATHNAME', 'tenant_sync_table';
 COMMENT ON FUNCTION @extschema@.tenant_sync_table(text, text, text, text[], jsonb, text[], text[]) IS
-    'Keeps a table of every tenant of a blueprint in step with the sinks, existing rows included; replaces an earlier definition. Errors: TN006 unknown blueprint, TN011 the definition cannot work, TN003 index type, 42501 not the blueprint''s owner';
+    'Keeps a table of every tenant of a blueprint in step with the sinks, existing rows included; replaces an earlier definition. Errors: TN006 unknown blueprint, TN010 the definition cannot work, TN003 index type, 42501 not the blueprint''s owner';
 
 CREATE FUNCTION @extschema@.tenant_unsync_table(blueprint text, table_name text) RETURNS boolean
 LANGUAGE c VOLATILE PARALLEL UNSAFE

@@ -188,24 +188,39 @@ database_to_pause(Node *statement)
 	return dboid;
 }
 
+/* Goes on as without this hook. */
+static void
+run_utility(PlannedStmt *statement, const char *query, bool read_only_tree,
+			ProcessUtilityContext context, ParamListInfo params, QueryEnvironment *environment,
+			DestReceiver *dest, QueryCompletion *completion)
+{
+	if (next_utility_hook)
+		next_utility_hook(statement, query, read_only_tree, context, params, environment, dest,
+						  completion);
+	else
+		standard_ProcessUtility(statement, query, read_only_tree, context, params, environment,
+								dest, completion);
+}
+
 /* Runs a utility command, with the workers out of its way. */
 static void
 on_utility(PlannedStmt *statement, const char *query, bool read_only_tree,
 		   ProcessUtilityContext context, ParamListInfo params, QueryEnvironment *environment,
 		   DestReceiver *dest, QueryCompletion *completion)
 {
-	ProcessUtility_hook_type next = next_utility_hook ? next_utility_hook : standard_ProcessUtility;
-	Oid						 dboid = database_to_pause(statement->utilityStmt);
+	const Oid dboid = database_to_pause(statement->utilityStmt);
 
 	if (!OidIsValid(dboid))
 	{
-		next(statement, query, read_only_tree, context, params, environment, dest, completion);
+		run_utility(statement, query, read_only_tree, context, params, environment, dest,
+					completion);
 		return;
 	}
 	PG_ENSURE_ERROR_CLEANUP(unpause, ObjectIdGetDatum(dboid));
 	{
 		pause_workers(dboid);
-		next(statement, query, read_only_tree, context, params, environment, dest, completion);
+		run_utility(statement, query, read_only_tree, context, params, environment, dest,
+					completion);
 	}
 	PG_END_ENSURE_ERROR_CLEANUP(unpause, ObjectIdGetDatum(dboid));
 	unpause(0, ObjectIdGetDatum(dboid));

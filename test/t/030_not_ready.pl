@@ -71,4 +71,16 @@ is((stale_keys($node, 'postgres', $redis, 'one'))[0], 0, 'ready: no stale key fr
 $node->safe_psql('postgres', q{UPDATE tenant_two.case_studies SET title = 'new' WHERE title LIKE '%2'; DELETE FROM tenant_two.case_studies WHERE title LIKE '%3'});
 all_agree($node, 'postgres', $search, 'and it follows');
 
+# The slot is lost while rows change unseen: everything is looked at again.
+fill_cache($node, 'postgres', $redis, 'two');
+$node->stop;
+system('rm', '-rf', glob($node->data_dir . '/pg_replslot/*')) == 0 or die;
+$node->append_conf('postgresql.conf', "shared_preload_libraries = ''");
+$node->start;
+$node->safe_psql('postgres', q{UPDATE tenant_two.case_studies SET title = 'unseen' WHERE title LIKE '%4'; DELETE FROM tenant_two.case_studies WHERE title LIKE '%5'});
+$node->append_conf('postgresql.conf', "shared_preload_libraries = 'pg_tenancy'");
+$node->restart;
+ok($node->poll_query_until('postgres', q{SELECT state = 'running' FROM tenancy.stat_sync WHERE sink = 'search'}), 'slot lost: running');
+all_agree($node, 'postgres', $search, 'slot lost');
+is((stale_keys($node, 'postgres', $redis, 'two'))[0], 0, 'slot lost: no stale key');
 done_testing();
