@@ -187,6 +187,7 @@ static void
 search_target_missing(const SinkTarget *target)
 {
 	search_provision_missing(target->alias);
+	es_server_recheck();
 }
 
 const SinkDriver search_sink_driver = {

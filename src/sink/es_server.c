@@ -125,6 +125,14 @@ es_server_close(void)
 	memset(&info, 0, sizeof(info));
 }
 
+/* Asks GET / again: the server may be another one by now. */
+void
+es_server_recheck(void)
+{
+	if (health == SINK_READY)
+		health = SINK_CONNECTING;
+}
+
 /* Drives all requests to the server. */
 void
 es_server_poll(void)

@@ -17,9 +17,11 @@ typedef struct EsServer
 	char uuid[64];
 } EsServer;
 
-extern void		  es_server_open(void);
-extern void		  es_server_close(void);
-extern void		  es_server_poll(void);
+extern void es_server_open(void);
+extern void es_server_close(void);
+extern void es_server_poll(void);
+/* Asks GET / again: it may be another server by now. */
+extern void		  es_server_recheck(void);
 extern long		  es_server_timeout(void);
 extern SinkHealth es_server_health(const char **error);
 /* NULL before open. */

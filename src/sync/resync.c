@@ -377,6 +377,19 @@ mark_chunk(SinkWorker *worker, int nkeys)
 	}
 }
 
+/* Rows may have gone without notice: the cache drops all that the tenant has. */
+static void
+mark_tenant(SinkWorker *worker, const SinkTarget *target)
+{
+	DirtyKey dirty = {.kind = DIRTY_TENANT,
+					  .key = target->tenant,
+					  .key_length = strlen(target->tenant) + 1,
+					  .lsn = worker->received,
+					  .chunk = true};
+
+	dirty_mark(worker->dirty, &dirty);
+}
+
 /* Reads the next rows of the active table and marks them; needs a transaction. */
 static void
 next_rows(SinkWorker *worker)
@@ -388,6 +401,8 @@ next_rows(SinkWorker *worker)
 		resync.at_end = resync.ghosts = true;
 		return;
 	}
+	if (worker->kind == SINK_CACHE && resync.position.len == 0)
+		mark_tenant(worker, target);
 	read_rows(worker, target);
 	if (active)
 		mark_chunk(worker, target->nkeys);

@@ -332,7 +332,7 @@ sink_worker_run(DatabaseShared *database, SinkKind kind)
 		AllocSetContextCreate(TopMemoryContext, "pg_tenancy sink loop", ALLOCSET_DEFAULT_SIZES);
 
 	key_pin_settings();
-	target_init();
+	target_init(kind == SINK_SEARCH);
 	request_stream(worker); /* first: capture must not wait for a worker that fails below */
 	dead_letter_load(worker);
 	backlog_load(worker);

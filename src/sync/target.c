@@ -8,10 +8,7 @@
  */
 #include "postgres.h"
 
-#include "access/relation.h"
-#include "access/table.h"
 #include "catalog/pg_type.h"
-#include "storage/lmgr.h"
 #include "utils/builtins.h"
 #include "utils/hsearch.h"
 #include "utils/inval.h"
@@ -19,7 +16,6 @@
 #include "utils/memutils.h"
 
 #include "common/spi.h"
-#include "sync/key.h"
 #include "sync/resync.h"
 #include "sync/target.h"
 
@@ -40,13 +36,19 @@ static MemoryContext target_context = NULL;
 static HTAB			*targets = NULL;
 static List			*retired = NIL;
 static uint64		 age = 0;
-static bool			 stale = false; /* a relation with a target changed its shape */
+static bool			 stale = false;			 /* a relation with a target changed its shape */
+static bool			 note_relations = false; /* this worker writes documents */
 
 static const char *const target_query =
-	"SELECT t.id, t.name, i.alias, s.key_columns, s.cache_keys, s.cache_tags"
+	"SELECT t.id, t.name, i.alias, coalesce(s.key_columns, p.columns), s.cache_keys, s.cache_tags,"
+	"       i.index_name, i.relation::bigint"
 	"  FROM tenancy.tenant t"
 	"  JOIN tenancy.sync_table s ON s.blueprint = t.blueprint AND s.table_name = $2"
-	"  LEFT JOIN LATERAL (SELECT alias FROM tenancy.search_index"
+	"  LEFT JOIN LATERAL (SELECT array_agg(a.attname::text ORDER BY k.n) AS columns"
+	"     FROM pg_index x CROSS JOIN unnest(x.indkey) WITH ORDINALITY k(attnum, n)"
+	"     JOIN pg_attribute a ON a.attrelid = x.indrelid AND a.attnum = k.attnum"
+	"    WHERE x.indrelid = $3 AND x.indisprimary AND k.n <= x.indnkeyatts) p ON true"
+	"  LEFT JOIN LATERAL (SELECT alias, index_name, relation FROM tenancy.search_index"
 	"                      WHERE tenant_id = t.id AND index_type = s.index_type"
 	"                        AND state <> 'dropping' ORDER BY index_name DESC LIMIT 1) i ON true"
 	" WHERE t.schema_name = $1 AND t.status <> 'dropped'";
@@ -60,10 +62,11 @@ on_relcache_invalidation(Datum arg, Oid relid)
 		stale = true;
 }
 
-/* Makes target_find notice changes of shape; called once. */
+/* Makes target_find notice changes of shape; called once.  for_search: notes relations. */
 void
-target_init(void)
+target_init(bool for_search)
 {
+	note_relations = for_search;
 	CacheRegisterRelcacheCallback(on_relcache_invalidation, (Datum) 0);
 }
 
@@ -106,32 +109,6 @@ text_array(int column, int *count)
 	return strings;
 }
 
-/* Key columns are the primary key's where the registry names none. */
-static void
-default_key_columns(SinkTarget *target)
-{
-	Relation	  relation;
-	MemoryContext old;
-	List		 *names;
-	ListCell	 *cell;
-
-	if (!ConditionalLockRelationOid(target->relid, AccessShareLock))
-	{
-		stale = true; /* nothing to remember: ask again */
-		return;
-	}
-	relation = try_relation_open(target->relid, NoLock);
-	if (relation == NULL)
-		return;
-	old = MemoryContextSwitchTo(target_context);
-	names = key_columns_of(relation);
-	target->key_columns = palloc((list_length(names) + 1) * sizeof(char *));
-	foreach (cell, names)
-		target->key_columns[target->nkeys++] = lfirst(cell);
-	MemoryContextSwitchTo(old);
-	relation_close(relation, NoLock);
-}
-
 /* Makes a target of the query's only row. */
 static SinkTarget *
 make_target(Oid relid)
@@ -146,9 +123,29 @@ make_target(Oid relid)
 	target->key_columns = text_array(4, &target->nkeys);
 	target->cache_keys = text_array(5, &target->ncache_keys);
 	target->cache_tags = text_array(6, &target->ncache_tags);
-	if (target->nkeys == 0)
-		default_key_columns(target);
 	return target;
+}
+
+/*
+ * Notes which relation an index is about.  A table that was dropped and made again under
+ * its name has left documents behind.
+ */
+static void
+note_relation(const SinkTarget *target, const char *index_name, Oid before)
+{
+	Oid	  types[2] = {TEXTOID, OIDOID};
+	Datum values[2] = {CStringGetTextDatum(index_name), ObjectIdGetDatum(target->relid)};
+
+	if (before == target->relid)
+		return;
+	tenancy_spi_exec("UPDATE tenancy.search_index SET relation = $2 WHERE index_name ="
+					 " (SELECT index_name FROM tenancy.search_index WHERE index_name = $1"
+					 "     FOR UPDATE SKIP LOCKED)",
+					 2, types, values, NULL);
+	if (SPI_processed == 0)
+		return;
+	if (OidIsValid(before))
+		resync_request_ghosts(target);
 }
 
 /* Asks the registry; NULL if the relation is gone or not synced. */
@@ -156,10 +153,10 @@ static SinkTarget *
 load_target(Oid relid)
 {
 	static SPIPlanPtr plan = NULL;
-	Oid				  types[2] = {NAMEOID, NAMEOID};
+	Oid				  types[3] = {NAMEOID, NAMEOID, OIDOID};
 	char			 *schema = get_namespace_name(get_rel_namespace(relid));
 	char			 *table = get_rel_name(relid);
-	Datum			  values[2];
+	Datum			  values[3];
 	SinkTarget		 *target = NULL;
 	SpiScope		  scope;
 
@@ -169,10 +166,13 @@ load_target(Oid relid)
 	values[1] = CStringGetDatum(table);
 	values[0] = DirectFunctionCall1(namein, values[0]);
 	values[1] = DirectFunctionCall1(namein, values[1]);
+	values[2] = ObjectIdGetDatum(relid);
 	tenancy_spi_begin_as_owner(&scope);
-	tenancy_spi_exec_saved(&plan, target_query, 2, types, values, NULL);
+	tenancy_spi_exec_saved(&plan, target_query, 3, types, values, NULL);
 	if (SPI_processed > 0)
 		target = make_target(relid);
+	if (target != NULL && target->alias != NULL && note_relations)
+		note_relation(target, tenancy_spi_text(0, 7), (Oid) tenancy_spi_int64(0, 8));
 	tenancy_spi_end(&scope);
 	return target;
 }
