@@ -47,7 +47,7 @@ SELECT tenant_blueprint_add('shop', 1, $$
 CREATE TABLE item (id uuid PRIMARY KEY DEFAULT gen_random_uuid(), n int);
 CREATE TABLE word (word text PRIMARY KEY, n int);
 CREATE TABLE pair (a int, b text, n int, PRIMARY KEY (a, b));
-CREATE TABLE wide (id bigint PRIMARY KEY, f4 real, f8 double precision, num numeric, d date, ts timestamp, tz timestamptz, t time with time zone,
+CREATE TABLE wide (id bigint PRIMARY KEY, f4 real, f8 double precision, num numeric, d date, ts timestamp, tz timestamptz, clock time with time zone,
 	i interval, b bytea, list text[], stamps timestamptz[], spans interval[], j jsonb, x xml, m money, r tstzrange, p point, v int4range[]);
 CREATE TABLE stamped (at timestamptz, span interval, day date, amount float8, n int, PRIMARY KEY (at, span, day, amount));
 CREATE TABLE plain (id bigint PRIMARY KEY, at timestamptz, n int);
