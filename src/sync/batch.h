@@ -7,8 +7,11 @@
 
 #include "sync/sink_worker.h"
 
+/* batch.c */
 extern void batch_init_lanes(SinkWorker *worker, int nlanes);
 extern bool batch_start(SinkWorker *worker, SyncLane *lane);
+/* outcome.c */
 extern void batch_finish(SinkWorker *worker, SyncLane *lane);
+extern void batch_back_off(SyncLane *lane);
 
 #endif

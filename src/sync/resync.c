@@ -21,21 +21,17 @@
 #include "common/spi.h"
 #include "sync/key.h"
 #include "sync/resync.h"
+#include "sync/resync_row.h"
 #include "sync/row_reader.h"
 #include "sync/target.h"
 
 #define CHUNK_KEYS 5000
 #define PAUSE_MS 1000
 
-/* Names the active row; another requested_at means that it was asked for again. */
-#define THIS_ROW "sink = $1 AND tenant_id = $2 AND table_name = $3 AND requested_at = $4"
-
 /* The table that is being scanned. */
 typedef struct Resync
 {
-	int64		   tenant_id;
-	char		   table_name[NAMEDATALEN];
-	TimestampTz	   requested_at;
+	ResyncRow	   row;
 	Oid			   relid;
 	bool		   ghosts;	 /* phase */
 	StringInfoData position; /* last one given out, empty: none */
@@ -46,13 +42,6 @@ typedef struct Resync
 	SinkListing	  *listing;
 	StringInfoData keys; /* of the chunk */
 } Resync;
-
-typedef enum RowLock
-{
-	ROW_LOCKED_BY_US,
-	ROW_BUSY, /* somebody is changing it */
-	ROW_GONE  /* it is there no more, or was asked for again */
-} RowLock;
 
 bool resync_may_be_blocked = true; /* a row may be in phase "blocked" */
 
@@ -112,37 +101,6 @@ deactivate(SinkWorker *worker)
 	wanted = true;
 }
 
-/* Runs a statement on the active row, with up to two more parameters: $5 and $6. */
-static void
-change_row(SinkWorker *worker, const char *sql, Oid type, Datum value, int64 count)
-{
-	Oid		 types[6] = {TEXTOID, INT8OID, NAMEOID, TIMESTAMPTZOID, type, INT8OID};
-	Datum	 values[6];
-	char	 nulls[6] = {' ', ' ', ' ', ' ', value ? ' ' : 'n', ' '};
-	NameData table;
-
-	namestrcpy(&table, resync.table_name);
-	values[0] = CStringGetTextDatum(worker->driver->name);
-	values[1] = Int64GetDatum(resync.tenant_id);
-	values[2] = NameGetDatum(&table);
-	values[3] = TimestampTzGetDatum(resync.requested_at);
-	values[4] = value;
-	values[5] = Int64GetDatum(count);
-	tenancy_spi_exec(sql, OidIsValid(type) ? 6 : 4, types, values, nulls);
-}
-
-/* Locks the active row without waiting for a user's transaction. */
-static RowLock
-lock_row(SinkWorker *worker)
-{
-	change_row(worker, "SELECT FROM tenancy.resync WHERE " THIS_ROW " FOR UPDATE SKIP LOCKED",
-			   InvalidOid, (Datum) 0, 0);
-	if (SPI_processed > 0)
-		return ROW_LOCKED_BY_US;
-	change_row(worker, "SELECT FROM tenancy.resync WHERE " THIS_ROW, InvalidOid, (Datum) 0, 0);
-	return SPI_processed > 0 ? ROW_BUSY : ROW_GONE;
-}
-
 /* The open chunk is done: writes how far the scan is. */
 static void
 save_position(SinkWorker *worker)
@@ -152,10 +110,11 @@ save_position(SinkWorker *worker)
 	if (resync.given == 0)
 		return;
 	position = PointerGetDatum(key_to_array(resync.position.data, resync.position.len));
-	change_row(worker,
-			   "UPDATE tenancy.resync"
-			   " SET last_key = $5, rows_done = rows_done + $6, last_error = NULL WHERE " THIS_ROW,
-			   TEXTARRAYOID, position, resync.given);
+	resync_row_change(
+		&resync.row,
+		"UPDATE tenancy.resync"
+		" SET last_key = $5, rows_done = rows_done + $6, last_error = NULL WHERE " RESYNC_THIS_ROW,
+		TEXTARRAYOID, position, resync.given);
 	resync.given = 0;
 }
 
@@ -166,10 +125,11 @@ end_phase(SinkWorker *worker)
 	bool list = !resync.ghosts && worker->driver->list_open != NULL;
 
 	deactivate(worker);
-	change_row(worker,
-			   list ? "UPDATE tenancy.resync SET phase = 'ghosts', last_key = NULL WHERE " THIS_ROW
-					: "DELETE FROM tenancy.resync WHERE " THIS_ROW,
-			   InvalidOid, (Datum) 0, 0);
+	resync_row_change(
+		&resync.row,
+		list ? "UPDATE tenancy.resync SET phase = 'ghosts', last_key = NULL WHERE " RESYNC_THIS_ROW
+			 : "DELETE FROM tenancy.resync WHERE " RESYNC_THIS_ROW,
+		InvalidOid, (Datum) 0, 0);
 }
 
 /* Brings the active row up to date; false: not now. */
@@ -182,7 +142,7 @@ settle(SinkWorker *worker)
 	if (!active || (resync.given == 0 && !resync.at_end))
 		return true;
 	tenancy_spi_begin_as_owner(&scope);
-	lock = lock_row(worker);
+	lock = resync_row_lock(&resync.row);
 	if (lock == ROW_LOCKED_BY_US)
 	{
 		save_position(worker);
@@ -219,14 +179,15 @@ activate(SinkWorker *worker, int row)
 	Datum position;
 
 	make_buffers();
-	resync.tenant_id = tenancy_spi_int64(row, 1);
-	strlcpy(resync.table_name, tenancy_spi_text(row, 2), NAMEDATALEN);
+	resync.row.sink = worker->driver->name;
+	resync.row.tenant_id = tenancy_spi_int64(row, 1);
+	strlcpy(resync.row.table_name, tenancy_spi_text(row, 2), NAMEDATALEN);
 	resync.ghosts = strcmp(tenancy_spi_text(row, 3), "ghosts") == 0;
 	resetStringInfo(&resync.position);
 	position = tenancy_spi_datum(row, 4, &isnull);
 	if (!isnull)
 		key_from_array(&resync.position, DatumGetArrayTypeP(position));
-	resync.requested_at = DatumGetTimestampTz(tenancy_spi_datum(row, 6, &isnull));
+	resync.row.requested_at = DatumGetTimestampTz(tenancy_spi_datum(row, 6, &isnull));
 	resync.given = 0;
 	resync.at_end = false;
 	resync.barrier = XidFromFullTransactionId(ReadNextFullTransactionId());
@@ -304,11 +265,11 @@ put_last(SinkWorker *worker)
 	SpiScope scope;
 
 	tenancy_spi_begin_as_owner(&scope);
-	if (lock_row(worker) == ROW_LOCKED_BY_US)
-		change_row(worker,
-				   "UPDATE tenancy.resync SET requested_at = pg_catalog.clock_timestamp()"
-				   " WHERE " THIS_ROW,
-				   InvalidOid, (Datum) 0, 0);
+	if (resync_row_lock(&resync.row) == ROW_LOCKED_BY_US)
+		resync_row_change(&resync.row,
+						  "UPDATE tenancy.resync SET requested_at = pg_catalog.clock_timestamp()"
+						  " WHERE " RESYNC_THIS_ROW,
+						  InvalidOid, (Datum) 0, 0);
 	tenancy_spi_end(&scope);
 	deactivate(worker);
 	pause_scan();
@@ -547,11 +508,11 @@ note_error(SinkWorker *worker, const char *message)
 	worker_set_error(&worker->shared->worker, message);
 	tenancy_tx_begin("pg_tenancy: putting a resync off");
 	tenancy_spi_begin_as_owner(&scope);
-	if (lock_row(worker) == ROW_LOCKED_BY_US)
-		change_row(worker,
-				   "UPDATE tenancy.resync SET last_error = $5, rows_done = rows_done + $6,"
-				   " requested_at = pg_catalog.clock_timestamp() WHERE " THIS_ROW,
-				   TEXTOID, CStringGetTextDatum(message), 0);
+	if (resync_row_lock(&resync.row) == ROW_LOCKED_BY_US)
+		resync_row_change(&resync.row,
+						  "UPDATE tenancy.resync SET last_error = $5, rows_done = rows_done + $6,"
+						  " requested_at = pg_catalog.clock_timestamp() WHERE " RESYNC_THIS_ROW,
+						  TEXTOID, CStringGetTextDatum(message), 0);
 	tenancy_spi_end(&scope);
 	tenancy_tx_commit();
 }

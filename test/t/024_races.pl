@@ -235,6 +235,28 @@ for my $round (1 .. 5)
 }
 agrees('TRUNCATE many times');
 
+# A lock that follows TRUNCATE at once, and goes while the search server is being asked for its documents.
+for my $round (1 .. 2)
+{
+	sql('TRUNCATE tenant_one.item', rows(1, 300));
+	agrees("TRUNCATE and a lock, $round, before");
+	my $truncater = open_session('postgres', 'BEGIN; TRUNCATE tenant_one.item');
+	my $locker = $node->background_psql('postgres');
+	$locker->query_until(qr/waiting/, "\\echo waiting\nBEGIN; LOCK TABLE tenant_one.item IN ACCESS EXCLUSIVE MODE;\n\\echo locked\n");
+	ok($node->poll_query_until('postgres', q{SELECT count(*) = 1 FROM pg_locks WHERE mode = 'AccessExclusiveLock' AND NOT granted}), "TRUNCATE and a lock, $round: it waits");
+	$search->halt if $round == 2;
+	close_session($truncater, 'COMMIT');
+	$locker->query_until(qr/locked/, '');
+	ok(wait_until(sub { sql(q{SELECT count(*) FROM tenancy.resync WHERE sink = 'search' AND phase = 'ghosts'}) }, 60), "TRUNCATE and a lock, $round: documents are to be looked at");
+	# whether the search sink asks already is its own affair
+	wait_until(sub { sql(q{SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'pg_tenancy search sink' AND datname = 'postgres' AND query LIKE '%documents without a row%'}) }, 3);
+	close_session($locker, 'COMMIT');
+	$search->cont if $round == 2;
+	agrees("TRUNCATE and a lock, $round");
+	is($search->count('item_tenant_one'), 0, "TRUNCATE and a lock, $round: no document is left");
+	is(blocked(), '', "TRUNCATE and a lock, $round: no table counts as one without a key");
+}
+
 # Everything is sent again while writers run and the search server dies.
 sql(q{INSERT INTO tenant_acme.case_studies (title, timeline_weeks) SELECT 'row ' || n, n FROM generate_series(1, 20000) n});
 agrees('before the resync');
@@ -269,6 +291,24 @@ for my $alias (sort keys %ghosts)
 sql('SELECT tenancy.resync()');
 agrees('ghosts', 120);
 is(resyncs(), 0, 'ghosts: nothing is left');
+for my $alias (sort keys %ghosts)
+{
+	is($search->document($alias, $_), undef, "ghost $_ in $alias is gone") for @{ $ghosts{$alias} };
+	$search->raw('POST', "/$alias/_delete_by_query?refresh=true", { query => { ids => { values => $ghosts{$alias} } } });
+}
+
+# A key that gets more columns, and fewer: documents under the old ids go.
+sql('CREATE TABLE tenant_one.shape (id bigint PRIMARY KEY, b text NOT NULL, n int)', q{INSERT INTO tenant_one.shape SELECT n, 'b:' || n, 1 FROM generate_series(1, 200) n},
+	q{SELECT tenant_sync_table('shop', 'shape', 'shape', mapping => '{"mappings": {"dynamic": false}}')});
+index_agrees($node, 'postgres', 'one', 'shape', $search, 'shape', 'key of one column') if ok(sync_wait($node, 'postgres', 60), 'key of one column is in');
+for my $key ('id, b', 'b', 'b, id, n', 'id')
+{
+	sql('BEGIN', "ALTER TABLE tenant_one.shape DROP CONSTRAINT shape_pkey, ADD PRIMARY KEY ($key)", 'UPDATE tenant_one.shape SET n = n + 1', 'DELETE FROM tenant_one.shape WHERE id = (SELECT max(id) FROM tenant_one.shape)', 'COMMIT');
+	sql(q{SELECT tenancy.resync('one', 'shape')});
+	ok(sync_wait($node, 'postgres', 60), "key of $key is in");
+	index_agrees($node, 'postgres', 'one', 'shape', $search, 'shape', "key of $key");
+}
+sql(q{SELECT tenant_unsync_table('shop', 'shape')});
 
 # The launcher ends: its successor takes the workers over.
 for my $round (1 .. 2)

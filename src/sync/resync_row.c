@@ -1,0 +1,45 @@
+/*
+ * resync_row.c
+ *		One row of tenancy.resync, changed by the worker that works on it.
+ */
+#include "postgres.h"
+
+#include "catalog/pg_type.h"
+#include "utils/builtins.h"
+#include "utils/timestamp.h"
+
+#include "common/spi.h"
+#include "sync/resync_row.h"
+
+/* Runs a statement on the row, with up to two more parameters: $5 and $6. */
+void
+resync_row_change(const ResyncRow *row, const char *sql, Oid type, Datum value, int64 count)
+{
+	Oid		 types[6] = {TEXTOID, INT8OID, NAMEOID, TIMESTAMPTZOID, type, INT8OID};
+	Datum	 values[6];
+	char	 nulls[6] = {' ', ' ', ' ', ' ', value ? ' ' : 'n', ' '};
+	NameData table;
+
+	namestrcpy(&table, row->table_name);
+	values[0] = CStringGetTextDatum(row->sink);
+	values[1] = Int64GetDatum(row->tenant_id);
+	values[2] = NameGetDatum(&table);
+	values[3] = TimestampTzGetDatum(row->requested_at);
+	values[4] = value;
+	values[5] = Int64GetDatum(count);
+	tenancy_spi_exec(sql, OidIsValid(type) ? 6 : 4, types, values, nulls);
+}
+
+/* Locks the row without waiting for a user's transaction. */
+RowLock
+resync_row_lock(const ResyncRow *row)
+{
+	resync_row_change(row,
+					  "SELECT FROM tenancy.resync WHERE " RESYNC_THIS_ROW " FOR UPDATE SKIP LOCKED",
+					  InvalidOid, (Datum) 0, 0);
+	if (SPI_processed > 0)
+		return ROW_LOCKED_BY_US;
+	resync_row_change(row, "SELECT FROM tenancy.resync WHERE " RESYNC_THIS_ROW, InvalidOid,
+					  (Datum) 0, 0);
+	return SPI_processed > 0 ? ROW_BUSY : ROW_GONE;
+}

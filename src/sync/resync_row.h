@@ -1,0 +1,33 @@
+/*
+ * resync_row.h
+ *		One row of tenancy.resync, changed by the worker that works on it.
+ */
+#ifndef TENANCY_RESYNC_ROW_H
+#define TENANCY_RESYNC_ROW_H
+
+#include "datatype/timestamp.h"
+
+/* Names the row; another requested_at means that it was asked for again. */
+#define RESYNC_THIS_ROW "sink = $1 AND tenant_id = $2 AND table_name = $3 AND requested_at = $4"
+
+typedef struct ResyncRow
+{
+	const char *sink;
+	int64		tenant_id;
+	char		table_name[NAMEDATALEN];
+	TimestampTz requested_at;
+} ResyncRow;
+
+typedef enum RowLock
+{
+	ROW_LOCKED_BY_US,
+	ROW_BUSY, /* somebody is changing it */
+	ROW_GONE  /* it is there no more, or was asked for again */
+} RowLock;
+
+/* Both inside an SPI scope. */
+extern void	   resync_row_change(const ResyncRow *row, const char *sql, Oid type, Datum value,
+								 int64 count);
+extern RowLock resync_row_lock(const ResyncRow *row);
+
+#endif
