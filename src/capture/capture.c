@@ -177,6 +177,7 @@ static void
 start_streams(Capture *capture)
 {
 	capture->restart = false;
+	capture->identity_changed = false;
 	capture->announced = 0;
 	for (int i = 0; i < SINK_COUNT; i++)
 	{
@@ -226,7 +227,7 @@ stream(Capture *capture, const char *slot)
 	context = slot_open(slot, capture);
 	put_starts(capture);
 	worker_set_state(&capture->database->capture, WORKER_RUNNING);
-	while (!restart_wanted(capture) && exists)
+	while (!restart_wanted(capture) && !capture->identity_changed && exists)
 	{
 		XLogRecPtr position = slot_read(context, restart_wanted, capture);
 
@@ -293,9 +294,9 @@ capture_while_exists(Capture *capture)
 		wait_without_decoding(capture);
 	else if (exists)
 	{
-		identity_check(slot);
-		while (stream(capture, slot) && is_current(slot))
-			;
+		do
+			identity_check(slot);
+		while (stream(capture, slot) && is_current(slot));
 	}
 }
 

@@ -20,11 +20,13 @@ typedef struct Capture
 	uint64			confirmed;			 /* LSN the slot is confirmed at in memory */
 	uint64			saved;				 /* and on disk */
 	TimestampTz		saved_at;
-	TimestampTz		checked_at;		/* last look whether the extension is there */
-	TimestampTz		moved_at;		/* last time there was WAL to read */
-	bool			config_changed; /* in the transaction being replayed */
-	bool			old_registry;	/* it began before the registry's last change */
-	uint64			registry_lsn;	/* commit of that change */
+	TimestampTz		checked_at;		  /* last look whether the extension is there */
+	TimestampTz		moved_at;		  /* last time there was WAL to read */
+	bool			config_changed;	  /* in the transaction being replayed */
+	bool			old_registry;	  /* it began before the registry's last change */
+	uint64			registry_lsn;	  /* commit of that change */
+	bool			identity_changed; /* tenancy.instance is not what it was */
+	uint64			identity_lsn;	  /* commit of that change */
 	StringInfoData	key;
 	MemoryContext	change_context; /* reset for every change */
 } Capture;
@@ -36,6 +38,7 @@ typedef struct CaptureRelation
 	bool		  valid;
 	uint64		  generation;	   /* valid only if it is the cache's */
 	bool		  registry;		   /* one of our own tables */
+	bool		  identity;		   /* tenancy.instance */
 	uint8		  sinks;		   /* bit per SinkKind; 0: not synced */
 	Oid			  root;			   /* the table that the registry names */
 	MemoryContext context;		   /* of what follows, NULL if there is none */

@@ -15,36 +15,12 @@
 #include "sync/resync.h"
 #include "sync/sync_table.h"
 
-/* Makes the index rows of tenants that have none: a dump does not carry them. */
-static void
-provision_tenants(void)
-{
-	SpiScope scope;
-	int64	*ids;
-	uint64	 n;
-
-	tenancy_spi_begin_as_owner(&scope);
-	tenancy_spi_exec("SELECT id FROM tenancy.tenant t WHERE status <> 'dropped' AND NOT EXISTS"
-					 " (SELECT FROM tenancy.search_index i WHERE i.tenant_id = t.id)",
-					 0, NULL, NULL, NULL);
-	n = SPI_processed;
-	ids = palloc((n + 1) * sizeof(int64));
-	for (uint64 i = 0; i < n; i++)
-		ids[i] = tenancy_spi_int64(i, 1);
-	for (uint64 i = 0; i < n; i++)
-	{
-		CHECK_FOR_INTERRUPTS();
-		tenancy_sync_provision(ids[i]);
-	}
-	tenancy_spi_end(&scope);
-}
-
 /* Makes the row that names this database, and fills in what it lacks. */
 static void
 ensure_instance(Oid *types, Datum *values)
 {
 	tenancy_spi_exec("INSERT INTO tenancy.instance (system_identifier, timeline, database_oid)"
-					 " VALUES ($1, $2, $3) ON CONFLICT (singleton) DO NOTHING",
+					 " SELECT $1, $2, $3 WHERE NOT EXISTS (SELECT FROM tenancy.instance)",
 					 3, types, values, NULL);
 	tenancy_spi_exec("UPDATE tenancy.instance"
 					 "   SET system_identifier = $1, timeline = $2, database_oid = $3"
@@ -154,7 +130,7 @@ identity_check(const char *slot)
 	news = record_slot(slot) || news || made;
 	if (news)
 	{
-		provision_tenants();
+		tenancy_sync_provision_missing();
 		resync_request_all("search");
 		resync_request_all("cache");
 	}

@@ -162,6 +162,16 @@ on_registry_change(Capture *capture, ReorderBufferTXN *txn)
 	capture->config_changed = true;
 }
 
+/* tenancy.instance changed, by a restored dump, say: look once who we are. */
+static void
+on_identity_change(Capture *capture, ReorderBufferTXN *txn)
+{
+	if (txn->final_lsn <= capture->identity_lsn)
+		return;
+	capture->identity_lsn = txn->final_lsn;
+	capture->identity_changed = true;
+}
+
 /* A row changed: its key is dirty, and the key it had before. */
 static void
 on_change(LogicalDecodingContext *context, ReorderBufferTXN *txn, Relation relation,
@@ -177,7 +187,9 @@ on_change(LogicalDecodingContext *context, ReorderBufferTXN *txn, Relation relat
 		return;
 	before = MemoryContextSwitchTo(capture->change_context);
 	info = capture_relation(relation);
-	if (info->registry)
+	if (info->identity)
+		on_identity_change(capture, txn);
+	else if (info->registry)
 		on_registry_change(capture, txn);
 	else if (info->sinks != 0)
 		mark_change(capture, txn, info, relation, old_row, new_row,

@@ -310,6 +310,8 @@ load(CaptureRelation *info, Relation relation)
 	List *names;
 
 	info->registry = is_configuration(relation);
+	info->identity = RelationGetNamespace(relation) == tenancy_schema_oid(true) &&
+					 strcmp(RelationGetRelationName(relation), "instance") == 0;
 	info->sinks = 0;
 	info->nkeys = 0;
 	info->root = root_of(relation);

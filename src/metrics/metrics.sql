@@ -22,12 +22,12 @@ COMMENT ON VIEW tenancy.stat_sync IS 'One row each for capture and the two sinks
 COMMENT ON COLUMN tenancy.stat_sync.sink IS 'capture, search or cache';
 COMMENT ON COLUMN tenancy.stat_sync.state IS 'running, starting, stopped, failed, disabled (no URL), unreachable, unauthorized, version_regressed, wal_level too low, not preloaded';
 COMMENT ON COLUMN tenancy.stat_sync.received_lsn IS 'Everything committed up to here has come in';
-COMMENT ON COLUMN tenancy.stat_sync.acked_lsn IS 'Everything committed up to here is in the sink; of capture: WAL before it is let go';
+COMMENT ON COLUMN tenancy.stat_sync.acked_lsn IS 'Everything committed up to here is in the sink, or noted in tenancy.backlog or tenancy.resync; of capture: WAL before it is let go';
 COMMENT ON COLUMN tenancy.stat_sync.lag_bytes IS 'WAL written since acked_lsn';
 COMMENT ON COLUMN tenancy.stat_sync.lag_seconds IS 'Age of the oldest commit that is not in the sink; 0: there is none';
 COMMENT ON COLUMN tenancy.stat_sync.dirty IS 'Keys that are still to be sent';
 COMMENT ON COLUMN tenancy.stat_sync.docs IS 'Rows sent: documents indexed, or rows whose cache keys were unlinked';
-COMMENT ON COLUMN tenancy.stat_sync.deletes IS 'Rows that were gone: documents deleted';
+COMMENT ON COLUMN tenancy.stat_sync.deletes IS 'Rows that were gone: documents deleted, or tenants whose cached values were dropped';
 COMMENT ON COLUMN tenancy.stat_sync.retries IS 'Operations that had to be sent again';
 COMMENT ON COLUMN tenancy.stat_sync.conflicts IS 'Operations the search server refused since it had this version or a newer one';
 COMMENT ON COLUMN tenancy.stat_sync.dead IS 'Dead letters';

@@ -23,7 +23,7 @@
 static const char config_sql[] = "SELECT table_name, mapping, key_columns FROM tenancy.sync_table "
 								 "WHERE blueprint = $1 AND index_type = $2";
 
-/* An index that is being made beats none; one that serves already beats both. */
+/* Only an index that is ours for certain: the alias of one to be made may be somebody else's. */
 static const char alias_sql[] =
 	"SELECT alias FROM tenancy.search_index "
 	"WHERE tenant_id = $1 AND index_type = $2 AND state = 'ready' LIMIT 1";

@@ -15,6 +15,18 @@ COMMENT ON COLUMN tenancy.instance.database_oid IS 'pg_database.oid; another one
 COMMENT ON COLUMN tenancy.instance.slot IS 'Replication slot that was made after which everything was marked dirty';
 COMMENT ON COLUMN tenancy.instance.epoch IS 'Upper bits of every document version; rises when the WAL is not the one it was';
 
+CREATE FUNCTION tenancy.replace_instance() RETURNS trigger
+    LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    DELETE FROM tenancy.instance;
+    RETURN NEW;
+END
+$$;
+COMMENT ON FUNCTION tenancy.replace_instance() IS 'Lets the row of a dump take the place of the one that the capture worker made meanwhile';
+REVOKE ALL ON FUNCTION tenancy.replace_instance() FROM PUBLIC;
+CREATE TRIGGER replace_instance BEFORE INSERT ON tenancy.instance
+    FOR EACH ROW EXECUTE FUNCTION tenancy.replace_instance();
+
 CREATE TABLE tenancy.sync_table (
     blueprint text NOT NULL REFERENCES tenancy.blueprint ON DELETE CASCADE,
     table_name name NOT NULL,
@@ -85,7 +97,7 @@ CREATE TABLE tenancy.backlog (
     key bytea NOT NULL,
     PRIMARY KEY (sink, id)
 );
-COMMENT ON TABLE tenancy.backlog IS 'Dirty keys that did not fit into tenancy.dirty_mem; read back in the order of id';
+COMMENT ON TABLE tenancy.backlog IS 'Dirty keys that did not fit into tenancy.dirty_mem, or would hold back WAL while their sink is away; read back in the order of id';
 COMMENT ON COLUMN tenancy.backlog.kind IS '0: a row, 1: a whole table, 2: the cache of a tenant';
 COMMENT ON COLUMN tenancy.backlog.key IS 'Values of the key columns as text, each ended by a zero byte';
 
@@ -105,7 +117,7 @@ CREATE TABLE tenancy.dead_letter (
 );
 COMMENT ON TABLE tenancy.dead_letter IS 'Rows that a sink refused; the rest went on without them';
 COMMENT ON COLUMN tenancy.dead_letter.key_hash IS 'Hash of key, which may be too long for an index';
-COMMENT ON COLUMN tenancy.dead_letter.status IS 'HTTP status of the refusal';
+COMMENT ON COLUMN tenancy.dead_letter.status IS 'HTTP status of the refusal; 0: the row could not be read';
 COMMENT ON COLUMN tenancy.dead_letter.reason IS 'What the server said';
 
 SELECT pg_catalog.pg_extension_config_dump('tenancy.instance', '');

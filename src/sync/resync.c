@@ -362,11 +362,12 @@ next_rows(SinkWorker *worker)
 		resync.at_end = resync.ghosts = true;
 		return;
 	}
+	read_rows(worker, target);
+	if (!active)
+		return;
 	if (worker->kind == SINK_CACHE && resync.position.len == 0)
 		mark_tenant(worker, target);
-	read_rows(worker, target);
-	if (active)
-		mark_chunk(worker, target->nkeys);
+	mark_chunk(worker, target->nkeys);
 }
 
 /*

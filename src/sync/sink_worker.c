@@ -23,15 +23,20 @@
 #include "sync/key.h"
 #include "sync/resync.h"
 #include "sync/sink_worker.h"
+#include "sync/sync_table.h"
 #include "sync/target.h"
 
 #define DRAIN_RECORDS 10000
 #define IDLE_MS 1000
+#define PROVISION_EVERY_MS 1000
+
+static bool config_changed = true; /* since tenants without indices were looked for */
 
 /* Everything remembered from the registry is asked for anew. */
 static void
 forget_config(SinkWorker *worker)
 {
+	config_changed = true;
 	target_flush();
 	dirty_unpark_all(worker->dirty);
 	if (worker->driver->config_changed != NULL)
@@ -265,6 +270,22 @@ reload(SinkWorker *worker)
 	sink_state_check(worker);
 }
 
+/* Tenants may have come without index rows, from a dump: makes these, once in a while. */
+static void
+provision_missing(SinkWorker *worker)
+{
+	static TimestampTz done_at = 0;
+
+	if (!config_changed || worker->kind != SINK_SEARCH ||
+		!TimestampDifferenceExceeds(done_at, GetCurrentTimestamp(), PROVISION_EVERY_MS))
+		return;
+	config_changed = false;
+	done_at = GetCurrentTimestamp();
+	tenancy_tx_begin("pg_tenancy: looking for tenants without indices");
+	tenancy_sync_provision_missing();
+	tenancy_tx_commit();
+}
+
 /* Shows what the sink's own work met. */
 static void
 show_trouble(SinkWorker *worker)
@@ -286,6 +307,7 @@ chores(SinkWorker *worker)
 	worker->driver->poll();
 	if (worker->streaming)
 		sink_state_check(worker);
+	provision_missing(worker);
 	if (worker->enabled)
 		moved |= worker->driver->housekeep();
 	show_trouble(worker);

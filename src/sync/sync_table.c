@@ -255,8 +255,9 @@ request_resync(const SyncTable *table)
 static void
 ensure_instance(void)
 {
-	tenancy_spi_exec("INSERT INTO tenancy.instance DEFAULT VALUES ON CONFLICT DO NOTHING", 0, NULL,
-					 NULL, NULL);
+	tenancy_spi_exec("INSERT INTO tenancy.instance (epoch) SELECT 1"
+					 " WHERE NOT EXISTS (SELECT FROM tenancy.instance)",
+					 0, NULL, NULL, NULL);
 }
 
 /* Inserts the index rows that a tenant lacks; generations tell apart what had the same alias. */
@@ -379,4 +380,31 @@ tenant_unsync_table(PG_FUNCTION_ARGS)
 	}
 	tenancy_spi_end(&scope);
 	PG_RETURN_BOOL(found);
+}
+
+/* Makes the index rows of tenants that have none: a dump does not carry them. */
+void
+tenancy_sync_provision_missing(void)
+{
+	SpiScope scope;
+	int64	*ids;
+	uint64	 n;
+
+	tenancy_spi_begin_as_owner(&scope);
+	tenancy_spi_exec(
+		"SELECT id FROM tenancy.tenant t WHERE status <> 'dropped'"
+		"   AND EXISTS (SELECT FROM tenancy.sync_table s"
+		"                WHERE s.blueprint = t.blueprint AND s.index_type IS NOT NULL)"
+		"   AND NOT EXISTS (SELECT FROM tenancy.search_index i WHERE i.tenant_id = t.id)",
+		0, NULL, NULL, NULL);
+	n = SPI_processed;
+	ids = palloc((n + 1) * sizeof(int64));
+	for (uint64 i = 0; i < n; i++)
+		ids[i] = tenancy_spi_int64(i, 1);
+	for (uint64 i = 0; i < n; i++)
+	{
+		CHECK_FOR_INTERRUPTS();
+		tenancy_sync_provision(ids[i]);
+	}
+	tenancy_spi_end(&scope);
 }

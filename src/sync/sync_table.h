@@ -15,5 +15,7 @@ extern void tenancy_blueprint_require_owner(const char *blueprint, Oid caller);
 
 /* Records the indices that a living tenant should have and has not; may be called at any time. */
 extern void tenancy_sync_provision(int64 tenant_id);
+/* The same for every tenant that has no index row; needs a transaction. */
+extern void tenancy_sync_provision_missing(void);
 
 #endif
