@@ -265,6 +265,7 @@ search_provision_housekeep(void)
 			return false;
 		write_results();
 		search_provision_reset();
+		return true;
 	}
 	if (es_server_health(NULL) != SINK_READY || look_due() > 0)
 		return false;

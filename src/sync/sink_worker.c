@@ -308,8 +308,11 @@ chores(SinkWorker *worker)
 	if (worker->streaming)
 		sink_state_check(worker);
 	provision_missing(worker);
-	if (worker->enabled)
-		moved |= worker->driver->housekeep();
+	if (worker->enabled && worker->driver->housekeep())
+	{
+		moved = true;
+		resync_wake(); /* an index made again asks for its rows */
+	}
 	show_trouble(worker);
 	backlog_spill(worker);
 	moved |= backlog_pump(worker);

@@ -67,6 +67,7 @@ SQL
 is(($search->raw('DELETE', "/$index"))[0], 200, 'index with the old mapping deleted');
 is(sql('SELECT tenancy.dead_letter_retry(id) FROM tenancy.dead_letter'), 1, 'one letter is sent again');
 ok(wait_until(sub { letters() eq '' }, 60), 'the letter is gone') or diag(letters());
+ok(synced(), 'everything is sent again');
 index_agrees($node, 'postgres', 'one', 'item', $search, 'item', 'after the retry the index agrees');
 
 # The row of a letter is deleted.
