@@ -7,6 +7,7 @@
  */
 #include "postgres.h"
 
+#include "access/xlog.h"
 #include "catalog/pg_type.h"
 #include "fmgr.h"
 #include "mb/pg_wchar.h"
@@ -20,6 +21,7 @@
 #include "common/errors.h"
 #include "common/jsonb.h"
 #include "sink/redis_keys.h"
+#include "sync/shared.h"
 #include "tenant/tenant.h"
 
 #define NAME_MAX_BYTES 512
@@ -99,6 +101,21 @@ require_operator(void)
 							  "tenancy_admin.")));
 }
 
+/*
+ * False while values of an earlier tenant of the same name may still be there: the cache
+ * worker has not come as far as that one's end.
+ */
+static bool
+is_clean(const Tenant *tenant)
+{
+	DatabaseShared *database = tenancy_shared_mine();
+
+	if (database == NULL || wal_level < WAL_LEVEL_LOGICAL || RecoveryInProgress() ||
+		tenant->cache_from > GetXLogInsertRecPtr())
+		return true;
+	return pg_atomic_read_u64(&database->sinks[SINK_CACHE].acked) >= tenant->cache_from;
+}
+
 /* Tenant that an optional argument names; without it the current one. */
 static void
 find_tenant(FunctionCallInfo fcinfo, int n, Tenant *tenant)
@@ -129,7 +146,7 @@ tenant_cache_get(PG_FUNCTION_ARGS)
 
 	find_tenant(fcinfo, 1, &tenant);
 	argv[1] = redis_key(fcinfo, &tenant);
-	if (!cache_call(&command, &reply) || reply.text == NULL)
+	if (!is_clean(&tenant) || !cache_call(&command, &reply) || reply.text == NULL)
 		PG_RETURN_NULL();
 	value = tenancy_jsonb_parse(reply.text, reply.length);
 	if (value != NULL)
@@ -257,7 +274,7 @@ tenant_cache_set(PG_FUNCTION_ARGS)
 	value = value_arg(fcinfo, 1, &length);
 	ttl = ttl_arg(fcinfo, 2);
 	sets = tag_sets(fcinfo, 3, &tenant, &nsets);
-	PG_RETURN_BOOL(store(key, value, length, ttl, sets, nsets));
+	PG_RETURN_BOOL(is_clean(&tenant) && store(key, value, length, ttl, sets, nsets));
 }
 
 /* Removes a key; its tags forget it when it would have expired. */

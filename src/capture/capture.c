@@ -8,6 +8,7 @@
 #include "postgres.h"
 
 #include "access/xlog.h"
+#include "mb/pg_wchar.h"
 #include "miscadmin.h"
 #include "postmaster/interrupt.h"
 #include "replication/slot.h"
@@ -247,13 +248,12 @@ stream(Capture *capture, const char *slot)
 	return exists;
 }
 
-/* wal_level does not allow decoding, and only a restart of the server changes it. */
+/* This database cannot be decoded: says why, and waits until the extension is gone. */
 static void
-wait_without_decoding(Capture *capture)
+wait_without_decoding(Capture *capture, WorkerState state, const char *reason)
 {
-	worker_set_state(&capture->database->capture, WORKER_WAL_LEVEL);
-	worker_set_error(&capture->database->capture,
-					 "wal_level is not logical: set wal_level = logical and restart the server");
+	worker_set_state(&capture->database->capture, state);
+	worker_set_error(&capture->database->capture, reason);
 	while (extension_exists())
 	{
 		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, IDLE_CHECK_MS,
@@ -291,7 +291,12 @@ capture_while_exists(Capture *capture)
 	exists = slot_name(slot);
 	tenancy_tx_commit();
 	if (exists && wal_level < WAL_LEVEL_LOGICAL)
-		wait_without_decoding(capture);
+		wait_without_decoding(capture, WORKER_WAL_LEVEL,
+							  "wal_level is not logical: set wal_level = logical and restart the "
+							  "server");
+	else if (exists && GetDatabaseEncoding() != PG_UTF8)
+		wait_without_decoding(capture, WORKER_FAILED,
+							  "only a database with encoding UTF8 can be synced");
 	else if (exists)
 	{
 		do

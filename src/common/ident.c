@@ -40,11 +40,11 @@ tenancy_check_tenant_name(const char *name)
 void
 tenancy_check_name(const char *kind, const char *name)
 {
-	if (!name_matches(name, "_", TENANT_NAME_MAX))
+	if (!name_matches(name, "_", TENANT_NAME_MAX) || strstr(name, "_tenant_") != NULL)
 		ereport(ERROR, (errcode(ERRCODE_TENANCY_INVALID_NAME),
 						errmsg("invalid %s name \"%s\"", kind, name),
 						errdetail("The name is a lower case letter, followed by at most 47 lower "
-								  "case letters, digits or underscores.")));
+								  "case letters, digits or underscores, without \"_tenant_\".")));
 }
 
 /* Schema of a tenant. */

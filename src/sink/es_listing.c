@@ -23,7 +23,8 @@ typedef enum ListingStep
 {
 	LIST_REFRESH,
 	LIST_FIRST,
-	LIST_NEXT
+	LIST_NEXT,
+	LIST_CLEAR
 } ListingStep;
 
 struct SinkListing
@@ -76,6 +77,12 @@ prepare(SinkListing *listing)
 			appendStringInfoString(&listing->path, "/_search/scroll");
 			appendStringInfoString(&listing->body,
 								   "{\"scroll\":\"" SCROLL_TIME "\",\"scroll_id\":");
+			tenancy_json_string(&listing->body, listing->scroll_id, strlen(listing->scroll_id));
+			appendStringInfoChar(&listing->body, '}');
+			break;
+		case LIST_CLEAR:
+			appendStringInfoString(&listing->path, "/_search/scroll");
+			appendStringInfoString(&listing->body, "{\"scroll_id\":");
 			tenancy_json_string(&listing->body, listing->scroll_id, strlen(listing->scroll_id));
 			appendStringInfoChar(&listing->body, '}');
 			break;
@@ -161,7 +168,9 @@ take_page(SinkListing *listing, const HttpReply *reply, StringInfo keys)
 			enlargeStringInfo(keys, page_room(hits));
 			append_page(listing, hits, keys);
 			listing->scroll_id = MemoryContextStrdup(listing->context, scroll_id);
-			result = json_array_size(hits) > 0 ? SINK_LIST_PAGE : SINK_LIST_END;
+			if (json_array_size(hits) < PAGE_SIZE)
+				listing->step = LIST_CLEAR;
+			result = json_array_size(hits) > 0 ? SINK_LIST_PAGE : SINK_LIST_BUSY;
 		}
 	}
 	PG_FINALLY();
@@ -177,6 +186,8 @@ static SinkListResult
 take_reply(SinkListing *listing, const HttpReply *reply, StringInfo keys)
 {
 	es_server_heed(reply);
+	if (listing->step == LIST_CLEAR)
+		return SINK_LIST_END; /* else the server frees it after SCROLL_TIME */
 	if (reply->status != 200 || reply->truncated)
 		return SINK_LIST_FAILED;
 	if (listing->step == LIST_REFRESH)
@@ -188,24 +199,34 @@ take_reply(SinkListing *listing, const HttpReply *reply, StringInfo keys)
 	return take_page(listing, reply, keys);
 }
 
+/* Starts the request that comes next; false if the server is away. */
+static bool
+start_request(SinkListing *listing)
+{
+	if (es_server_health(NULL) != SINK_READY)
+		return false;
+	prepare(listing);
+	listing->request =
+		es_server_call(listing->step == LIST_CLEAR ? "DELETE" : "POST", listing->path.data,
+					   "application/json", listing->body.data, listing->body.len, REPLY_MAX);
+	return true;
+}
+
 /* Appends the keys of the next page. */
 SinkListResult
 es_listing_next(SinkListing *listing, StringInfo keys)
 {
-	const HttpReply *reply;
-	SinkListResult	 result = SINK_LIST_BUSY;
+	SinkListResult result = SINK_LIST_BUSY;
 
-	if (listing->request == NULL)
+	while (result == SINK_LIST_BUSY)
 	{
-		if (es_server_health(NULL) != SINK_READY)
+		const HttpReply *reply;
+
+		if (listing->request == NULL && !start_request(listing))
 			return SINK_LIST_FAILED;
-		prepare(listing);
-		listing->request = es_server_call("POST", listing->path.data, "application/json",
-										  listing->body.data, listing->body.len, REPLY_MAX);
-	}
-	reply = http_reply(listing->request);
-	if (reply != NULL)
-	{
+		reply = http_reply(listing->request);
+		if (reply == NULL)
+			return SINK_LIST_BUSY;
 		result = take_reply(listing, reply, keys);
 		http_free(listing->request);
 		listing->request = NULL;

@@ -40,19 +40,25 @@ static const char *const work_query =
 	"     + least($1, 250 * power(2, least(attempts, 20) - 1)))::bigint END AS due"
 	" FROM tenancy.search_index WHERE state <> 'ready' ORDER BY due LIMIT $2";
 
-static const char *const drop_query =
-	"DELETE FROM tenancy.search_index WHERE index_name = $1 AND state = $2";
+/* Index $1 in state $2, unless a user's transaction has it: then it is looked at again later. */
+#define THIS_INDEX                                                     \
+	" WHERE index_name = (SELECT index_name FROM tenancy.search_index" \
+	"   WHERE index_name = $1 AND state = $2 FOR UPDATE SKIP LOCKED)"
+
+static const char *const drop_query = "DELETE FROM tenancy.search_index" THIS_INDEX;
 
 static const char *const ready_query =
-	"UPDATE tenancy.search_index SET state = 'ready', attempts = 0, last_error = NULL,"
-	"  updated_at = now()"
-	" WHERE index_name = $1 AND state = $2";
+	"UPDATE tenancy.search_index i SET state = 'ready', attempts = 0, last_error = NULL,"
+	"  updated_at = now(), filled = $2 = 'pending' AND NOT EXISTS (SELECT FROM tenancy.resync r"
+	"    JOIN tenancy.tenant t ON t.id = r.tenant_id"
+	"    JOIN tenancy.sync_table s ON s.blueprint = t.blueprint AND s.table_name = r.table_name"
+	"   WHERE r.sink = 'search' AND r.tenant_id = i.tenant_id AND r.phase = 'rows'"
+	"     AND s.index_type = i.index_type)" THIS_INDEX;
 
 static char trouble[SINK_REASON_MAX]; /* last failure, "" once it was told */
 
-static const char *const failed_query =
-	"UPDATE tenancy.search_index SET attempts = attempts + 1, last_error = $3, updated_at = now()"
-	" WHERE index_name = $1 AND state = $2";
+static const char *const failed_query = "UPDATE tenancy.search_index SET attempts = attempts + 1, "
+										"last_error = $3, updated_at = now()" THIS_INDEX;
 
 static const char *const resync_query =
 	"SELECT tenancy.request_resync('search', t.id, s.blueprint, s.table_name)"
@@ -60,11 +66,13 @@ static const char *const resync_query =
 	" WHERE t.id = $1 AND s.index_type = $2";
 
 static const char *const missing_query =
-	"UPDATE tenancy.search_index i SET state = 'missing', attempts = 0, updated_at = now(),"
+	"UPDATE tenancy.search_index i SET state = 'missing', attempts = 0, updated_at = now(), filled "
+	"= false,"
 	"  body = coalesce((SELECT s.mapping FROM tenancy.tenant t"
 	"    JOIN tenancy.sync_table s USING (blueprint)"
 	"    WHERE t.id = i.tenant_id AND s.index_type = i.index_type), body)"
-	" WHERE alias = $1 AND state = 'ready'";
+	" WHERE index_name = (SELECT index_name FROM tenancy.search_index"
+	"   WHERE alias = $1 AND state = 'ready' LIMIT 1 FOR UPDATE SKIP LOCKED)";
 
 /* Last failure since the previous call, NULL: none. */
 const char *

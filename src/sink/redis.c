@@ -122,7 +122,9 @@ expand_all(List *list, SinkItem *item, int ntemplates, char **templates,
 			refuse(item, templates[i]);
 			break;
 		}
-		list = lappend(list, name(item->target->tenant, text.data));
+		/* no cached value has a key with # in front: such names are the tags' own */
+		if (name != redis_tenant_key || text.data[0] != '#')
+			list = lappend(list, name(item->target->tenant, text.data));
 	}
 	pfree(text.data);
 	return list;

@@ -344,23 +344,47 @@ init_builder(BatchBuilder *builder, SinkWorker *worker, SyncLane *lane, int n)
 	builder->over = palloc(n * sizeof(DirtyEntry *));
 }
 
-/* A row could not be read: gives the keys back, to be read one by one, or gives one up. */
+/* Gives every key back; failed: the attempt counts. */
 static void
-handle_read_error(BatchBuilder *builder, ErrorData *error)
+return_all(BatchBuilder *builder, bool failed)
 {
 	SinkWorker *worker = builder->worker;
 	SyncLane   *lane = builder->lane;
 
-	tenancy_tx_abort();
-	worker_set_error(&worker->shared->worker, error->message);
 	for (int i = lane->batch.nitems - 1; i >= 0; i--)
-		dirty_again(worker->dirty, lane->entries[i], true);
+		dirty_again(worker->dirty, lane->entries[i], failed);
 	for (int i = 0; i < builder->nover; i++)
 		dirty_again(worker->dirty, builder->over[i], false);
 	return_range(worker, builder->next, builder->ntaken);
 	lane->batch.nitems = 0;
-	lane->careful = builder->ntaken;
-	batch_back_off(lane);
+}
+
+/* Somebody holds a lock that the keys at hand need: others go first. */
+static void
+wait_for_lock(BatchBuilder *builder)
+{
+	int at = Min(builder->next, builder->ntaken - 1);
+	Oid relid = builder->worker->taken[at]->relid;
+
+	return_all(builder, false);
+	dirty_park(builder->worker->dirty, relid,
+			   TimestampTzPlusMilliseconds(GetCurrentTimestamp(), PARK_NO_INDEX_MS));
+}
+
+/* A row could not be read: gives the keys back, to be read one by one. */
+static void
+handle_read_error(BatchBuilder *builder, ErrorData *error)
+{
+	tenancy_tx_abort();
+	worker_set_error(&builder->worker->shared->worker, error->message);
+	if (error->sqlerrcode == ERRCODE_LOCK_NOT_AVAILABLE)
+	{
+		wait_for_lock(builder);
+		return;
+	}
+	return_all(builder, true);
+	builder->lane->careful = builder->ntaken;
+	batch_back_off(builder->lane);
 }
 
 /* Gives up a key whose row cannot be read. */
@@ -400,7 +424,8 @@ build_batch(BatchBuilder *builder)
 		MemoryContextSwitchTo(context);
 		error = CopyErrorData();
 		FlushErrorState();
-		if (builder->ntaken == 1 && builder->lane->batch.nitems == 1 &&
+		if (error->sqlerrcode != ERRCODE_LOCK_NOT_AVAILABLE && builder->ntaken == 1 &&
+			builder->lane->batch.nitems == 1 &&
 			builder->lane->entries[0]->attempts >= READ_ATTEMPTS)
 		{
 			tenancy_tx_abort();

@@ -54,12 +54,14 @@ CREATE TABLE tenancy.search_index (
         CHECK (state IN ('pending', 'ready', 'missing', 'dropping')),
     body jsonb NOT NULL DEFAULT '{}',
     relation oid,
+    filled boolean NOT NULL DEFAULT false,
     attempts integer NOT NULL DEFAULT 0,
     last_error text,
     updated_at timestamptz NOT NULL DEFAULT pg_catalog.now()
 );
 COMMENT ON TABLE tenancy.search_index IS 'Every index the search sink makes, keeps or removes; a row goes when the index is gone';
 COMMENT ON COLUMN tenancy.search_index.state IS 'pending: to be made; ready; missing: was there and is gone, to be made and filled again; dropping: to be removed';
+COMMENT ON COLUMN tenancy.search_index.filled IS 'It has had every row: tenant_search uses it';
 COMMENT ON COLUMN tenancy.search_index.relation IS 'Table whose rows it has';
 COMMENT ON COLUMN tenancy.search_index.body IS 'Body of the create-index request';
 CREATE INDEX search_index_work ON tenancy.search_index (state) WHERE state <> 'ready';

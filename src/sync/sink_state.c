@@ -64,7 +64,7 @@ read_state(SinkWorker *worker, const char *identity, bool *same)
 	values[0] = CStringGetTextDatum(worker->driver->name);
 	values[1] = identity ? CStringGetTextDatum(identity) : (Datum) 0;
 	tenancy_spi_exec("SELECT enabled, identity IS NOT DISTINCT FROM $2 OR identity IS NULL"
-					 "  FROM tenancy.sink WHERE name = $1 FOR UPDATE",
+					 "  FROM tenancy.sink WHERE name = $1 FOR NO KEY UPDATE",
 					 2, types, values, nulls);
 	was_enabled = SPI_processed > 0 && DatumGetBool(tenancy_spi_datum(0, 1, &isnull));
 	*same = SPI_processed == 0 || DatumGetBool(tenancy_spi_datum(0, 2, &isnull));
@@ -86,12 +86,13 @@ note_enabled(SinkWorker *worker, const char *identity)
 	tenancy_spi_begin_as_owner(&scope);
 	was_enabled = read_state(worker, identity, &same);
 	if (!same && worker->kind == SINK_SEARCH)
-		tenancy_spi_exec("UPDATE tenancy.search_index i SET state = 'missing', attempts = 0,"
-						 " body = coalesce((SELECT s.mapping FROM tenancy.tenant t"
-						 "   JOIN tenancy.sync_table s USING (blueprint)"
-						 "   WHERE t.id = i.tenant_id AND s.index_type = i.index_type), body)"
-						 " WHERE state = 'ready'",
-						 0, NULL, NULL, NULL);
+		tenancy_spi_exec(
+			"UPDATE tenancy.search_index i SET state = 'missing', attempts = 0, filled = false,"
+			" body = coalesce((SELECT s.mapping FROM tenancy.tenant t"
+			"   JOIN tenancy.sync_table s USING (blueprint)"
+			"   WHERE t.id = i.tenant_id AND s.index_type = i.index_type), body)"
+			" WHERE state = 'ready'",
+			0, NULL, NULL, NULL);
 	tenancy_spi_end(&scope);
 	if (!was_enabled || !same)
 		resync_request_all(worker->driver->name);

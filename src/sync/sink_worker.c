@@ -356,7 +356,8 @@ sink_worker_run(DatabaseShared *database, SinkKind kind)
 	MemoryContext loop_context =
 		AllocSetContextCreate(TopMemoryContext, "pg_tenancy sink loop", ALLOCSET_DEFAULT_SIZES);
 
-	key_pin_settings();
+	/* no user's transaction may stop a worker that serves all tenants */
+	SetConfigOption("lock_timeout", "500ms", PGC_SUSET, PGC_S_OVERRIDE);
 	target_init(kind == SINK_SEARCH);
 	request_stream(worker); /* first: capture must not wait for a worker that fails below */
 	dead_letter_load(worker);

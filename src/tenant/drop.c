@@ -124,11 +124,12 @@ drop_tenant(const char *name, bool if_exists, bool purge)
 		report_missing(name, if_exists);
 	else
 	{
-		forget_tenant(id, name);
 		if (purge)
 			purge_tenant(id, schema);
 		else
 			set_tenant_aside(id, schema);
+		/* last, since the workers need these rows and all that is waited for comes before */
+		forget_tenant(id, name);
 	}
 	tenancy_spi_end(&scope);
 	return id != 0;

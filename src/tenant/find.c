@@ -9,6 +9,7 @@
 #include "storage/lmgr.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
+#include "utils/pg_lsn.h"
 
 #include "common/errors.h"
 #include "common/guc.h"
@@ -28,10 +29,13 @@ tenancy_lock_name(const char *table, const char *name)
 static void
 read_tenant(Tenant *out)
 {
+	bool isnull;
+
 	out->id = tenancy_spi_int64(0, 1);
 	strlcpy(out->name, tenancy_spi_text(0, 2), sizeof(out->name));
 	namestrcpy(&out->schema, tenancy_spi_text(0, 3));
 	strlcpy(out->blueprint, tenancy_spi_text(0, 4), sizeof(out->blueprint));
+	out->cache_from = DatumGetLSN(tenancy_spi_datum(0, 6, &isnull));
 	out->status = strcmp(tenancy_spi_text(0, 5), "active") == 0 ? TENANT_ACTIVE : TENANT_SUSPENDED;
 }
 
@@ -46,10 +50,11 @@ tenancy_tenant_find(const char *name, Tenant *out)
 	bool			  found;
 
 	tenancy_spi_begin_as_owner(&scope);
-	tenancy_spi_exec_saved(&plan,
-						   "SELECT id, name, schema_name, blueprint, status FROM tenancy.tenant"
-						   " WHERE name = $1 AND status <> 'dropped'",
-						   1, types, values, NULL);
+	tenancy_spi_exec_saved(
+		&plan,
+		"SELECT id, name, schema_name, blueprint, status, cache_from FROM tenancy.tenant"
+		" WHERE name = $1 AND status <> 'dropped'",
+		1, types, values, NULL);
 	found = SPI_processed > 0;
 	if (found)
 		read_tenant(out);

@@ -45,9 +45,11 @@ CREATE TABLE tenancy.tenant (
     status text NOT NULL DEFAULT 'active' CHECK (status IN ('active', 'suspended', 'dropped')),
     settings jsonb NOT NULL DEFAULT '{}',
     created_at timestamptz NOT NULL DEFAULT pg_catalog.now(),
-    dropped_at timestamptz
+    dropped_at timestamptz,
+    cache_from pg_lsn NOT NULL DEFAULT pg_catalog.pg_current_wal_insert_lsn()
 ) WITH (user_catalog_table = true);
 COMMENT ON TABLE tenancy.tenant IS 'Every tenant, dropped ones too until they are purged';
+COMMENT ON COLUMN tenancy.tenant.cache_from IS 'WAL up to here must be in the cache sink before the cache is used: an earlier tenant of this name may have left values';
 COMMENT ON COLUMN tenancy.tenant.schema_name IS 'Schema that holds its tables now';
 COMMENT ON COLUMN tenancy.tenant.version IS 'Highest step of the blueprint that it has; 0: none';
 CREATE UNIQUE INDEX tenant_name_key ON tenancy.tenant (name) WHERE status <> 'dropped';

@@ -21,6 +21,7 @@ typedef struct Tenant
 	NameData	 schema;
 	char		 blueprint[TENANT_NAME_MAX + 1];
 	TenantStatus status;
+	uint64		 cache_from; /* LSN; see tenancy.tenant */
 } Tenant;
 
 /*

@@ -54,7 +54,7 @@ $node->start;
 $node->safe_psql('postgres', <<'SQL');
 CREATE EXTENSION pg_tenancy;
 SELECT tenant_create('acme');
-UPDATE tenancy.search_index SET state = 'ready';
+UPDATE tenancy.search_index SET state = 'ready', filled = true;
 INSERT INTO tenant_acme.case_studies (title) SELECT k FROM unnest('{garbage,html,half,empty,other,deep,good,refused,forbidden,broken}'::text[]) k;
 CREATE FUNCTION state_of(what text, options jsonb) RETURNS text LANGUAGE plpgsql AS $$
 BEGIN
