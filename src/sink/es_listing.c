@@ -89,10 +89,17 @@ prepare(SinkListing *listing)
 	}
 }
 
-/* Appends the key that a document id was made from. */
+/*
+ * Appends the key that a document id was made from, its length first.  An id that has
+ * another number of parts than the key is no row's: it comes as what it is, and goes.
+ */
 static void
 append_key(StringInfo keys, const char *id, int nkeys)
 {
+	int	  start = keys->len;
+	int32 length = 0;
+
+	appendBinaryStringInfo(keys, (char *) &length, sizeof(length));
 	for (const char *c = id; *c != '\0'; c++)
 	{
 		if (nkeys > 1 && *c == '\\' && c[1] != '\0')
@@ -101,22 +108,8 @@ append_key(StringInfo keys, const char *id, int nkeys)
 			appendStringInfoChar(keys, nkeys > 1 && *c == ':' ? '\0' : *c);
 	}
 	appendStringInfoChar(keys, '\0');
-}
-
-/* Number of parts that an id has. */
-static int
-count_parts(const char *id, int nkeys)
-{
-	int n = 1;
-
-	for (const char *c = id; *c != '\0' && nkeys > 1; c++)
-	{
-		if (*c == '\\' && c[1] != '\0')
-			c++;
-		else
-			n += *c == ':' ? 1 : 0;
-	}
-	return n;
+	length = keys->len - start - sizeof(length);
+	memcpy(keys->data + start, &length, sizeof(length));
 }
 
 /* Length of what the ids of a page need as keys, at most. */
@@ -131,12 +124,12 @@ page_room(json_t *hits)
 	{
 		json_t *id = json_object_get(hit, "_id");
 
-		room += json_is_string(id) ? json_string_length(id) + 2 : 0;
+		room += json_is_string(id) ? json_string_length(id) + 1 + sizeof(int32) : 0;
 	}
 	return room;
 }
 
-/* Appends the keys of a page; an id that is none of ours is left alone. */
+/* Appends the keys of a page. */
 static void
 append_page(SinkListing *listing, json_t *hits, StringInfo keys)
 {
@@ -147,7 +140,7 @@ append_page(SinkListing *listing, json_t *hits, StringInfo keys)
 	{
 		const char *id = json_string_value(json_object_get(hit, "_id"));
 
-		if (id != NULL && count_parts(id, listing->nkeys) == listing->nkeys)
+		if (id != NULL)
 			append_key(keys, id, listing->nkeys);
 	}
 }

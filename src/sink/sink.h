@@ -144,7 +144,7 @@ typedef struct SinkDriver
 	void (*target_missing)(const SinkTarget *target);
 	/* Keys of all documents a target has; all three NULL: the sink cannot tell. */
 	SinkListing *(*list_open)(const SinkTarget *target);
-	/* Appends the keys of the next page, each as in SinkItem.key, one after the other. */
+	/* Appends the keys of the next page: for each its length (int32) and what SinkItem.key is. */
 	SinkListResult (*list_next)(SinkListing *listing, StringInfo keys);
 	void (*list_close)(SinkListing *listing);
 } SinkDriver;

@@ -406,18 +406,20 @@ fence_passed(SinkWorker *worker)
 	return true;
 }
 
-/* Marks the keys of a page that have no row. */
+/* Marks the keys of a page that have no row; each has its length before it. */
 static void
-mark_ghosts(SinkWorker *worker, RowReader *reader, int nkeys)
+mark_ghosts(SinkWorker *worker, RowReader *reader)
 {
 	const char *p = resync.keys.data;
 	const char *end = p + resync.keys.len;
 
 	while (p < end)
 	{
-		int length = parts_length(p, end, nkeys);
+		int32 length;
 
 		CHECK_FOR_INTERRUPTS();
+		memcpy(&length, p, sizeof(length));
+		p += sizeof(length);
 		if (!row_reader_fetch(reader, p, length, NULL))
 			mark_key(worker, p, length);
 		p += length;
@@ -438,7 +440,7 @@ check_page(SinkWorker *worker)
 	{
 		result = row_reader_open(target, &reader);
 		if (result == ROWS_READY)
-			mark_ghosts(worker, reader, target->nkeys);
+			mark_ghosts(worker, reader);
 		row_reader_close(reader);
 	}
 	tenancy_tx_commit();
