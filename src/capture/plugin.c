@@ -6,6 +6,7 @@
  */
 #include "postgres.h"
 
+#include "mb/pg_wchar.h"
 #include "miscadmin.h"
 #include "replication/logical.h"
 #include "replication/output_plugin.h"
@@ -216,6 +217,16 @@ on_truncate(LogicalDecodingContext *context, ReorderBufferTXN *txn, int nrelatio
 		else if (info->sinks != 0)
 			put(capture, txn, info->sinks, RING_TABLE, info->root, NULL, 0);
 	}
+}
+
+/* True if the zero-ended strings of a message from `start` on are text in our encoding. */
+static bool
+is_text(const char *message, Size size, Size start)
+{
+	for (Size at = start; at < size; at += strlen(message + at) + 1)
+		if (!pg_verify_mbstr(GetDatabaseEncoding(), message + at, strlen(message + at), true))
+			return false;
+	return true;
 }
 
 /*

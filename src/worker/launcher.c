@@ -114,6 +114,18 @@ reap(Managed *worker, int slot, WorkerRole role)
 	worker->failures++;
 }
 
+/* Says once that the server has no room for a worker. */
+static void
+warn_no_room(void)
+{
+	if (!room_warned)
+		ereport(WARNING, (errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
+						  errmsg("out of background worker slots"),
+						  errhint("Raise max_worker_processes: pg_tenancy needs one and three for "
+								  "each database.")));
+	room_warned = true;
+}
+
 /* Starts a worker that is due. */
 static void
 start(Managed *worker, int slot, WorkerRole role)
@@ -127,12 +139,7 @@ start(Managed *worker, int slot, WorkerRole role)
 		return;
 	worker->handle = NULL;
 	worker->not_before = TimestampTzPlusMilliseconds(now, SCAN_EVERY_MS);
-	if (!room_warned)
-		ereport(WARNING, (errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
-						  errmsg("out of background worker slots"),
-						  errhint("Raise max_worker_processes: pg_tenancy needs one and three for "
-								  "each database.")));
-	room_warned = true;
+	warn_no_room();
 }
 
 /* Ends a database's workers; true when all are gone. */
@@ -278,7 +285,11 @@ start_probe(List *oids)
 		tenancy_shared->probe_dboid = lfirst_oid(cell);
 		pg_atomic_write_u32(&tenancy_shared->probe_result, PROBE_NONE);
 		if (!worker_start_probe(lfirst_oid(cell), &probe))
+		{
 			probe = NULL;
+			warn_no_room();
+			scanned_at = GetCurrentTimestamp();
+		}
 		return true;
 	}
 	return false;
