@@ -242,7 +242,8 @@ on_message(LogicalDecodingContext *context, ReorderBufferTXN *txn, XLogRecPtr ls
 	Oid		 relid;
 
 	if (capture == NULL || !transactional || size < 2 || size > MESSAGE_MAX ||
-		message[size - 1] != '\0' || strcmp(prefix, TENANCY_MESSAGE_PREFIX) != 0)
+		message[size - 1] != '\0' || strcmp(prefix, TENANCY_MESSAGE_PREFIX) != 0 ||
+		!is_text(message, size, *message == TENANCY_MESSAGE_DIRTY ? 1 + sizeof(relid) : 1))
 		return;
 	if (*message == TENANCY_MESSAGE_FORGET)
 		put(capture, txn, 1 << SINK_CACHE, RING_FORGET, InvalidOid, message + 1, size - 1);
