@@ -118,27 +118,6 @@ save_position(SinkWorker *worker)
 	resync.given = 0;
 }
 
-/* The index has had every row of the table: searches may use it. */
-static void
-note_filled(void)
-{
-	Oid		 types[2] = {INT8OID, NAMEOID};
-	Datum	 values[2];
-	NameData table;
-
-	namestrcpy(&table, resync.row.table_name);
-	values[0] = Int64GetDatum(resync.row.tenant_id);
-	values[1] = NameGetDatum(&table);
-	tenancy_spi_exec("UPDATE tenancy.search_index SET filled = true WHERE index_name IN"
-					 " (SELECT i.index_name FROM tenancy.search_index i"
-					 "    JOIN tenancy.tenant t ON t.id = i.tenant_id"
-					 "    JOIN tenancy.sync_table s ON s.blueprint = t.blueprint"
-					 "     AND s.index_type = i.index_type"
-					 "   WHERE i.tenant_id = $1 AND s.table_name = $2 AND i.state = 'ready'"
-					 "     AND NOT i.filled FOR UPDATE OF i SKIP LOCKED)",
-					 2, types, values, NULL);
-}
-
 /* The phase is over: starts the next one, or takes the row away. */
 static void
 end_phase(SinkWorker *worker)
@@ -147,7 +126,7 @@ end_phase(SinkWorker *worker)
 
 	deactivate(worker);
 	if (list)
-		note_filled();
+		resync_row_filled(&resync.row);
 	resync_row_change(
 		&resync.row,
 		list ? "UPDATE tenancy.resync SET phase = 'ghosts', last_key = NULL WHERE " RESYNC_THIS_ROW

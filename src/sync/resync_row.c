@@ -43,3 +43,24 @@ resync_row_lock(const ResyncRow *row)
 					  (Datum) 0, 0);
 	return SPI_processed > 0 ? ROW_BUSY : ROW_GONE;
 }
+
+/* The index has had every row of the table: searches may use it. */
+void
+resync_row_filled(const ResyncRow *row)
+{
+	Oid		 types[2] = {INT8OID, NAMEOID};
+	Datum	 values[2];
+	NameData table;
+
+	namestrcpy(&table, row->table_name);
+	values[0] = Int64GetDatum(row->tenant_id);
+	values[1] = NameGetDatum(&table);
+	tenancy_spi_exec("UPDATE tenancy.search_index SET filled = true WHERE index_name IN"
+					 " (SELECT i.index_name FROM tenancy.search_index i"
+					 "    JOIN tenancy.tenant t ON t.id = i.tenant_id"
+					 "    JOIN tenancy.sync_table s ON s.blueprint = t.blueprint"
+					 "     AND s.index_type = i.index_type"
+					 "   WHERE i.tenant_id = $1 AND s.table_name = $2 AND i.state = 'ready'"
+					 "     AND NOT i.filled FOR UPDATE OF i SKIP LOCKED)",
+					 2, types, values, NULL);
+}

@@ -25,9 +25,10 @@ typedef enum RowLock
 	ROW_GONE  /* it is there no more, or was asked for again */
 } RowLock;
 
-/* Both inside an SPI scope. */
+/* All inside an SPI scope. */
 extern void	   resync_row_change(const ResyncRow *row, const char *sql, Oid type, Datum value,
 								 int64 count);
 extern RowLock resync_row_lock(const ResyncRow *row);
+extern void	   resync_row_filled(const ResyncRow *row);
 
 #endif

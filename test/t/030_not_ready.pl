@@ -73,7 +73,7 @@ all_agree($node, 'postgres', $search, 'and it follows');
 
 # The slot is lost while rows change unseen: everything is looked at again.
 $node->safe_psql('postgres', q{BEGIN; SELECT tenant_use('two'); SELECT bool_and(tenant_cache_set('case_study:' || id, to_jsonb(title))) FROM case_studies; COMMIT});
-cmp_ok(scalar $redis->keys('tenant:two:case_study:*'), '>', 10, 'slot lost: values are cached before');
+cmp_ok(scalar(my @before = $redis->keys('tenant:two:case_study:*')), '>', 10, 'slot lost: values are cached before');
 $node->stop;
 system('rm', '-rf', glob($node->data_dir . '/pg_replslot/*')) == 0 or die;
 $node->append_conf('postgresql.conf', "shared_preload_libraries = ''");
@@ -83,5 +83,5 @@ $node->append_conf('postgresql.conf', "shared_preload_libraries = 'pg_tenancy'")
 $node->restart;
 ok($node->poll_query_until('postgres', q{SELECT state = 'running' FROM tenancy.stat_sync WHERE sink = 'search'}), 'slot lost: running');
 all_agree($node, 'postgres', $search, 'slot lost');
-is(scalar $redis->keys('tenant:two:case_study:*'), 0, 'slot lost: no value from before is left');
+is(scalar(my @after = $redis->keys('tenant:two:case_study:*')), 0, 'slot lost: no value from before is left');
 done_testing();
