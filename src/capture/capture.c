@@ -196,13 +196,14 @@ put_starts(Capture *capture)
 	uint64 confirmed = MyReplicationSlot->data.confirmed_flush;
 
 	capture->confirmed = capture->saved = confirmed;
+	/* registry changes before it are not replayed, but transactions from before may be */
+	capture->registry_lsn = Max(capture->registry_lsn, confirmed);
 	for (int i = 0; i < SINK_COUNT; i++)
 	{
-		RingRecord start = {.kind = RING_START, .lsn = capture->streams[i]};
-		RingRecord position = {.kind = RING_LSN, .lsn = confirmed};
+		RingRecord start = {
+			.kind = RING_START, .relid = (Oid) capture->streams[i], .lsn = confirmed};
 
 		capture_put(capture, i, &start, NULL);
-		capture_put(capture, i, &position, NULL);
 		worker_wake(&capture->database->sinks[i].worker);
 	}
 }

@@ -22,7 +22,7 @@ typedef struct Capture
 	TimestampTz		saved_at;
 	TimestampTz		checked_at;		  /* last look whether the extension is there */
 	TimestampTz		moved_at;		  /* last time there was WAL to read */
-	bool			config_changed;	  /* in the transaction being replayed */
+	uint8			told;			  /* bit per RingKind, told in the transaction being replayed */
 	bool			old_registry;	  /* it began before the registry's last change */
 	uint64			registry_lsn;	  /* commit of that change */
 	bool			identity_changed; /* tenancy.instance is not what it was */
@@ -31,21 +31,30 @@ typedef struct Capture
 	MemoryContext	change_context; /* reset for every change */
 } Capture;
 
+/* What a change of a registry table means. */
+typedef enum CaptureRegistry
+{
+	REGISTRY_NONE,	  /* a user's table, or nothing to anybody */
+	REGISTRY_CONFIG,  /* the sinks look again */
+	REGISTRY_DECIDES, /* and what is synced may have changed */
+	REGISTRY_RESYNC,  /* tenancy.resync */
+	REGISTRY_IDENTITY /* tenancy.instance */
+} CaptureRegistry;
+
 /* What capture has to know of a relation, as of the change being decoded. */
 typedef struct CaptureRelation
 {
-	Oid			  relid; /* hash key */
-	bool		  valid;
-	uint64		  generation;	   /* valid only if it is the cache's */
-	bool		  registry;		   /* one of our own tables */
-	bool		  identity;		   /* tenancy.instance */
-	uint8		  sinks;		   /* bit per SinkKind; 0: not synced */
-	Oid			  root;			   /* the table that the registry names */
-	MemoryContext context;		   /* of what follows, NULL if there is none */
-	int			  nkeys;		   /* 0: its key is not known */
-	bool		  key_in_identity; /* an UPDATE of it brings the old row */
-	AttrNumber	 *attributes;
-	FmgrInfo	 *outputs;
+	Oid				relid; /* hash key */
+	bool			valid;
+	uint64			generation;		 /* valid only if it is the cache's */
+	CaptureRegistry registry;		 /* which of our own tables */
+	uint8			sinks;			 /* bit per SinkKind; 0: not synced */
+	Oid				root;			 /* the table that the registry names */
+	MemoryContext	context;		 /* of what follows, NULL if there is none */
+	int				nkeys;			 /* 0: its key is not known */
+	bool			key_in_identity; /* an UPDATE of it brings the old row */
+	AttrNumber	   *attributes;
+	FmgrInfo	   *outputs;
 } CaptureRelation;
 
 /* capture.c */

@@ -152,18 +152,16 @@ mark_change(Capture *capture, ReorderBufferTXN *txn, CaptureRelation *info, Rela
 		put(capture, txn, info->sinks, RING_TABLE, info->root, NULL, 0);
 }
 
-/* One of our own tables changed: the sinks look at the registry again. */
+/* Tells every sink something once per transaction. */
 static void
-on_registry_change(Capture *capture, ReorderBufferTXN *txn)
+tell(Capture *capture, ReorderBufferTXN *txn, RingKind kind)
 {
-	capture_relation_forget_all();
-	capture->registry_lsn = txn->final_lsn;
-	if (!capture->config_changed)
-		put(capture, txn, (1 << SINK_COUNT) - 1, RING_CONFIG, InvalidOid, NULL, 0);
-	capture->config_changed = true;
+	if (!(capture->told & (1 << kind)))
+		put(capture, txn, (1 << SINK_COUNT) - 1, kind, InvalidOid, NULL, 0);
+	capture->told |= 1 << kind;
 }
 
-/* tenancy.instance changed, by a restored dump, say: look once who we are. */
+/* tenancy.instance changed, by a restored dump, say: looks once who we are. */
 static void
 on_identity_change(Capture *capture, ReorderBufferTXN *txn)
 {
@@ -171,6 +169,31 @@ on_identity_change(Capture *capture, ReorderBufferTXN *txn)
 		return;
 	capture->identity_lsn = txn->final_lsn;
 	capture->identity_changed = true;
+}
+
+/* One of our own tables changed. */
+static void
+on_registry_change(Capture *capture, ReorderBufferTXN *txn, CaptureRegistry registry)
+{
+	switch (registry)
+	{
+		case REGISTRY_NONE:
+			break;
+		case REGISTRY_DECIDES:
+			capture_relation_forget_all();
+			capture->registry_lsn = txn->final_lsn;
+			tell(capture, txn, RING_CONFIG);
+			break;
+		case REGISTRY_CONFIG:
+			tell(capture, txn, RING_CONFIG);
+			break;
+		case REGISTRY_RESYNC:
+			tell(capture, txn, RING_RESYNC);
+			break;
+		case REGISTRY_IDENTITY:
+			on_identity_change(capture, txn);
+			break;
+	}
 }
 
 /* A row changed: its key is dirty, and the key it had before. */
@@ -188,10 +211,8 @@ on_change(LogicalDecodingContext *context, ReorderBufferTXN *txn, Relation relat
 		return;
 	before = MemoryContextSwitchTo(capture->change_context);
 	info = capture_relation(relation);
-	if (info->identity)
-		on_identity_change(capture, txn);
-	else if (info->registry)
-		on_registry_change(capture, txn);
+	if (info->registry != REGISTRY_NONE)
+		on_registry_change(capture, txn, info->registry);
 	else if (info->sinks != 0)
 		mark_change(capture, txn, info, relation, old_row, new_row,
 					change->action == REORDER_BUFFER_CHANGE_INSERT);
@@ -212,8 +233,8 @@ on_truncate(LogicalDecodingContext *context, ReorderBufferTXN *txn, int nrelatio
 	{
 		CaptureRelation *info = capture_relation(relations[i]);
 
-		if (info->registry)
-			on_registry_change(capture, txn);
+		if (info->registry != REGISTRY_NONE)
+			on_registry_change(capture, txn, info->registry);
 		else if (info->sinks != 0)
 			put(capture, txn, info->sinks, RING_TABLE, info->root, NULL, 0);
 	}
@@ -263,7 +284,7 @@ on_commit(LogicalDecodingContext *context, ReorderBufferTXN *txn, XLogRecPtr com
 
 	if (capture == NULL)
 		return;
-	capture->config_changed = false;
+	capture->told = 0;
 	if (capture->old_registry)
 		capture_relation_begin(false);
 }

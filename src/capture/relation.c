@@ -287,18 +287,27 @@ root_of(Relation relation)
 	return ancestors == NIL ? relid : llast_oid(ancestors);
 }
 
-/* True for a registry table whose change must make the sinks look again. */
-static bool
-is_configuration(Relation relation)
+/* Which of our own tables a relation is. */
+static CaptureRegistry
+registry_of(Relation relation)
 {
-	static const char *const others[] = {"backlog", "dead_letter", "sink", "instance"};
+	static const struct
+	{
+		const char	   *name;
+		CaptureRegistry registry;
+	} tables[] = {
+		{"backlog", REGISTRY_NONE},		  {"dead_letter", REGISTRY_NONE},
+		{"sink", REGISTRY_NONE},		  {"tenant", REGISTRY_DECIDES},
+		{"sync_table", REGISTRY_DECIDES}, {"resync", REGISTRY_RESYNC},
+		{"instance", REGISTRY_IDENTITY},
+	};
 
 	if (RelationGetNamespace(relation) != tenancy_schema_oid(true))
-		return false;
-	for (int i = 0; i < lengthof(others); i++)
-		if (strcmp(RelationGetRelationName(relation), others[i]) == 0)
-			return false;
-	return true;
+		return REGISTRY_NONE;
+	for (int i = 0; i < lengthof(tables); i++)
+		if (strcmp(RelationGetRelationName(relation), tables[i].name) == 0)
+			return tables[i].registry;
+	return REGISTRY_CONFIG;
 }
 
 /* Fills in what is known of a relation now. */
@@ -309,13 +318,11 @@ load(CaptureRelation *info, Relation relation)
 	text *blueprint;
 	List *names;
 
-	info->registry = is_configuration(relation);
-	info->identity = RelationGetNamespace(relation) == tenancy_schema_oid(true) &&
-					 strcmp(RelationGetRelationName(relation), "instance") == 0;
+	info->registry = registry_of(relation);
 	info->sinks = 0;
 	info->nkeys = 0;
 	info->root = root_of(relation);
-	if (info->registry || IsCatalogNamespace(RelationGetNamespace(relation)))
+	if (info->registry != REGISTRY_NONE || IsCatalogNamespace(RelationGetNamespace(relation)))
 		return;
 	blueprint = find_blueprint(get_rel_namespace(info->root));
 	table_name = get_rel_name(info->root);

@@ -66,13 +66,6 @@
 	index_beginscan(heap, index, snapshot, nkeys, 0)
 #endif
 
-/* 18 asks whether a deferrable one will do. */
-#if PG_VERSION_NUM >= 180000
-#define compat_primary_key_index(relation) RelationGetPrimaryKeyIndex(relation, true)
-#else
-#define compat_primary_key_index(relation) RelationGetPrimaryKeyIndex(relation)
-#endif
-
 /* 17 names an extension's wait events in pg_stat_activity. */
 #if PG_VERSION_NUM >= 170000
 #define compat_wait_event(name) WaitEventExtensionNew(name)

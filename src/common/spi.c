@@ -36,6 +36,17 @@ tenancy_tx_begin(const char *activity)
 	pgstat_report_activity(STATE_RUNNING, activity);
 }
 
+/*
+ * Bounds how long this transaction of a worker waits for a lock, as the caller takes
+ * ERRCODE_LOCK_NOT_AVAILABLE for "not now": no user's transaction may stop a worker.
+ */
+void
+tenancy_tx_bound_locks(void)
+{
+	(void) set_config_option("lock_timeout", "500ms", PGC_SUSET, PGC_S_SESSION, GUC_ACTION_LOCAL,
+							 true, 0, false);
+}
+
 /* Hands the table statistics on: else autovacuum never sees a worker's writes. */
 static void
 after_transaction(void)

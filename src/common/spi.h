@@ -17,6 +17,7 @@ typedef struct SpiScope
 
 extern void tenancy_tx_begin(const char *activity);
 extern void tenancy_tx_commit(void);
+extern void tenancy_tx_bound_locks(void);
 extern void tenancy_tx_abort(void);
 
 extern Oid	tenancy_schema_oid(bool missing_ok);

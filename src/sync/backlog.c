@@ -12,6 +12,7 @@
 #include "miscadmin.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
+#include "utils/timestamp.h"
 
 #include "common/guc.h"
 #include "common/spi.h"
@@ -193,6 +194,7 @@ mark_row(SinkWorker *worker, int row)
 					  .key = VARDATA_ANY(key),
 					  .key_length = VARSIZE_ANY_EXHDR(key),
 					  .lsn = worker->received,
+					  .commit_time = GetCurrentTimestamp(),
 					  .chunk = true};
 
 	dirty_mark(worker->dirty, &dirty);

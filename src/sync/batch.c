@@ -376,6 +376,7 @@ static void
 handle_read_error(BatchBuilder *builder, ErrorData *error)
 {
 	tenancy_tx_abort();
+	target_flush(); /* what was noted with it is rolled back */
 	worker_set_error(&builder->worker->shared->worker, error->message);
 	if (error->sqlerrcode == ERRCODE_LOCK_NOT_AVAILABLE)
 	{
@@ -411,6 +412,7 @@ build_batch(BatchBuilder *builder)
 	PG_TRY();
 	{
 		tenancy_tx_begin("pg_tenancy: reading rows");
+		tenancy_tx_bound_locks();
 		MemoryContextSwitchTo(context);
 		fill_batch(builder);
 		tenancy_tx_commit();

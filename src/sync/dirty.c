@@ -248,6 +248,8 @@ dirty_mark(DirtySet *set, const DirtyKey *key)
 	{
 		mark->chunk = true;
 		set->chunk_open++;
+		if (!mark->pinned)
+			mark->commit_time = key->commit_time;
 	}
 	if (!key->chunk)
 		pin(set, mark, key);

@@ -14,7 +14,6 @@
 #include "utils/guc.h"
 #include "utils/relcache.h"
 
-#include "common/compat.h"
 #include "sync/key.h"
 
 /* Appends the value of one key column. */
@@ -66,27 +65,42 @@ key_from_array(StringInfo key, ArrayType *array)
 			key_append_part(key, TextDatumGetCString(values[i]));
 }
 
-/* Names of the primary key's columns, in the current context; NIL: it has none. */
-List *
-key_columns_of(Relation relation)
+/* Names of an index's key columns, in the current context. */
+static List *
+index_columns(Relation relation, Relation index)
 {
-	Oid		 index = compat_primary_key_index(relation);
-	Relation pk;
-	List	*names = NIL;
+	List *names = NIL;
 
-	if (!OidIsValid(index))
-		return NIL;
-	pk = RelationIdGetRelation(index);
-	if (!RelationIsValid(pk))
-		return NIL;
-	for (int i = 0; i < pk->rd_index->indnkeyatts; i++)
+	for (int i = 0; i < index->rd_index->indnkeyatts; i++)
 	{
 		Form_pg_attribute attribute =
-			TupleDescAttr(RelationGetDescr(relation), pk->rd_index->indkey.values[i] - 1);
+			TupleDescAttr(RelationGetDescr(relation), index->rd_index->indkey.values[i] - 1);
 
 		names = lappend(names, pstrdup(NameStr(attribute->attname)));
 	}
-	RelationClose(pk);
+	return names;
+}
+
+/*
+ * Names of the primary key's columns, in the current context; NIL: it has none.  A
+ * deferrable one counts, which the relation cache's own answer leaves out before 18.
+ */
+List *
+key_columns_of(Relation relation)
+{
+	List	 *names = NIL;
+	ListCell *cell;
+
+	foreach (cell, RelationGetIndexList(relation))
+	{
+		Relation index = RelationIdGetRelation(lfirst_oid(cell));
+
+		if (!RelationIsValid(index))
+			continue;
+		if (index->rd_index->indisprimary)
+			names = index_columns(relation, index);
+		RelationClose(index);
+	}
 	return names;
 }
 

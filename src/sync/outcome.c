@@ -197,3 +197,16 @@ batch_finish(SinkWorker *worker, SyncLane *lane)
 	lane->busy = false;
 	MemoryContextReset(lane->context);
 }
+
+/*
+ * True if no request is under way that was started as number `fence` or before: it
+ * could still bring a document that has no row any more.
+ */
+bool
+batch_all_after(SinkWorker *worker, uint64 fence)
+{
+	for (int i = 0; i < worker->nlanes; i++)
+		if (worker->lanes[i].busy && worker->lanes[i].batch_number <= fence)
+			return false;
+	return true;
+}

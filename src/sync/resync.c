@@ -19,14 +19,17 @@
 #include "utils/timestamp.h"
 
 #include "common/spi.h"
+#include "sync/batch.h"
 #include "sync/key.h"
 #include "sync/resync.h"
+#include "sync/resync_barrier.h"
 #include "sync/resync_row.h"
 #include "sync/row_reader.h"
 #include "sync/target.h"
 
 #define CHUNK_KEYS 5000
 #define PAUSE_MS 1000
+#define BARRIER_MS 20
 
 /* The table that is being scanned. */
 typedef struct Resync
@@ -67,6 +70,20 @@ resync_unblock(void)
 		return;
 	unblock = true;
 	wanted = true;
+}
+
+/* tenancy.resync changed: look at it when the present pause is over. */
+void
+resync_look(void)
+{
+	wanted = true;
+}
+
+/* When the present pause is over, 0: there is none. */
+TimestampTz
+resync_due(void)
+{
+	return not_before;
 }
 
 /* True if there is, or may be, a table to be done. */
@@ -192,8 +209,20 @@ activate(SinkWorker *worker, int row)
 	resync.row.requested_at = DatumGetTimestampTz(tenancy_spi_datum(row, 6, &isnull));
 	resync.given = 0;
 	resync.at_end = false;
-	resync.barrier = XidFromFullTransactionId(ReadNextFullTransactionId());
+	resync.barrier = resync_barrier(&resync.row);
 	resync.fence = worker->batches;
+}
+
+/* Takes the barrier of a row of the query below. */
+static void
+note_seen(int row)
+{
+	ResyncRow seen = {.tenant_id = tenancy_spi_int64(row, 1)};
+	bool	  isnull;
+
+	strlcpy(seen.table_name, tenancy_spi_text(row, 2), NAMEDATALEN);
+	seen.requested_at = DatumGetTimestampTz(tenancy_spi_datum(row, 6, &isnull));
+	(void) resync_barrier(&seen);
 }
 
 /* Finds the relation of a row of the query below. */
@@ -246,6 +275,8 @@ choose(SinkWorker *worker)
 		" LIMIT 100",
 		1, types, values, NULL);
 	wanted = SPI_processed > 0;
+	for (uint64 row = 0; row < SPI_processed; row++)
+		note_seen(row);
 	for (uint64 row = 0; row < SPI_processed && !chosen; row++)
 		chosen = try_row(worker, row);
 	tenancy_spi_end(&scope);
@@ -260,9 +291,9 @@ block(SinkWorker *worker, const SinkTarget *target)
 	deactivate(worker);
 }
 
-/* The table is locked: others go first. */
+/* The table cannot be gone on with now: others go first.  Needs a transaction. */
 static void
-put_last(SinkWorker *worker)
+put_last(SinkWorker *worker, const char *reason)
 {
 	SpiScope scope;
 
@@ -271,7 +302,7 @@ put_last(SinkWorker *worker)
 		resync_row_change(&resync.row,
 						  "UPDATE tenancy.resync SET requested_at = pg_catalog.clock_timestamp()"
 						  " WHERE " RESYNC_THIS_ROW,
-						  InvalidOid, (Datum) 0, 0);
+						  TEXTOID, CStringGetTextDatum(reason), 0);
 	tenancy_spi_end(&scope);
 	deactivate(worker);
 	pause_scan();
@@ -291,7 +322,7 @@ read_rows(SinkWorker *worker, const SinkTarget *target)
 	resync.at_end = result == ROWS_GONE || (result == ROWS_READY && resync.given < CHUNK_KEYS);
 	row_reader_close(reader);
 	if (result == ROWS_LOCKED)
-		put_last(worker);
+		put_last(worker, "the table is locked");
 	else if (result == ROWS_NO_KEY)
 		block(worker, target);
 }
@@ -305,6 +336,7 @@ mark_key(SinkWorker *worker, const char *key, int key_length)
 					  .key = key,
 					  .key_length = key_length,
 					  .lsn = worker->received,
+					  .commit_time = GetCurrentTimestamp(),
 					  .chunk = true};
 
 	dirty_mark(worker->dirty, &dirty);
@@ -348,6 +380,7 @@ mark_tenant(SinkWorker *worker, const SinkTarget *target)
 					  .key = target->tenant,
 					  .key_length = strlen(target->tenant) + 1,
 					  .lsn = worker->received,
+					  .commit_time = GetCurrentTimestamp(),
 					  .chunk = true};
 
 	dirty_mark(worker->dirty, &dirty);
@@ -370,19 +403,6 @@ next_rows(SinkWorker *worker)
 	if (worker->kind == SINK_CACHE && resync.position.len == 0)
 		mark_tenant(worker, target);
 	mark_chunk(worker, target->nkeys);
-}
-
-/*
- * True if no request is under way that read its rows before the listing was asked for:
- * it could still bring a document that has no row any more.
- */
-static bool
-fence_passed(SinkWorker *worker)
-{
-	for (int i = 0; i < worker->nlanes; i++)
-		if (worker->lanes[i].busy && worker->lanes[i].batch_number <= resync.fence)
-			return false;
-	return true;
 }
 
 /* Marks the keys of a page that have no row; each has its length before it. */
@@ -422,12 +442,11 @@ check_page(SinkWorker *worker)
 			mark_ghosts(worker, reader);
 		row_reader_close(reader);
 	}
-	tenancy_tx_commit();
 	if (result == ROWS_LOCKED)
-	{
-		deactivate(worker);
-		pause_scan();
-	}
+		put_last(worker, "the table is locked");
+	else if (result == ROWS_NO_KEY)
+		block(worker, target);
+	tenancy_tx_commit();
 }
 
 /* Starts listing the active table's documents; false: not yet. */
@@ -436,7 +455,7 @@ open_listing(SinkWorker *worker)
 {
 	const SinkTarget *target;
 
-	if (!fence_passed(worker))
+	if (!batch_all_after(worker, resync.fence))
 		return false;
 	tenancy_tx_begin("pg_tenancy: looking for documents without a row");
 	target = target_find(resync.relid);
@@ -462,8 +481,9 @@ next_documents(SinkWorker *worker)
 		check_page(worker);
 	if (result == SINK_LIST_FAILED)
 	{
-		deactivate(worker);
-		pause_scan();
+		tenancy_tx_begin("pg_tenancy: putting a resync off");
+		put_last(worker, "the documents of the index could not be listed");
+		tenancy_tx_commit();
 	}
 	return result == SINK_LIST_PAGE || result == SINK_LIST_END;
 }
@@ -484,7 +504,14 @@ barrier_passed(void)
 static bool
 step(SinkWorker *worker)
 {
+	/* before the snapshot is taken, which must see what the barrier waited for */
+	if (active && !resync.ghosts && !resync.at_end && resync.given == 0 && !barrier_passed())
+	{
+		not_before = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), BARRIER_MS);
+		return false;
+	}
 	tenancy_tx_begin("pg_tenancy: marking rows of a resync");
+	tenancy_tx_bound_locks();
 	if (!settle(worker))
 		;
 	else if (!active)
@@ -493,8 +520,6 @@ step(SinkWorker *worker)
 		if (!active && wanted)
 			pause_scan();
 	}
-	else if (!resync.ghosts && !barrier_passed())
-		pause_scan();
 	else if (!resync.ghosts && !resync.at_end)
 		next_rows(worker);
 	tenancy_tx_commit();
@@ -505,20 +530,12 @@ step(SinkWorker *worker)
 static void
 note_error(SinkWorker *worker, const char *message)
 {
-	SpiScope scope;
-
 	tenancy_tx_abort();
-	deactivate(worker);
-	pause_scan();
+	target_flush(); /* what was noted in the transaction is rolled back */
+	unblock = resync_may_be_blocked = true;
 	worker_set_error(&worker->shared->worker, message);
 	tenancy_tx_begin("pg_tenancy: putting a resync off");
-	tenancy_spi_begin_as_owner(&scope);
-	if (resync_row_lock(&resync.row) == ROW_LOCKED_BY_US)
-		resync_row_change(&resync.row,
-						  "UPDATE tenancy.resync SET last_error = $5, rows_done = rows_done + $6,"
-						  " requested_at = pg_catalog.clock_timestamp() WHERE " RESYNC_THIS_ROW,
-						  TEXTOID, CStringGetTextDatum(message), 0);
-	tenancy_spi_end(&scope);
+	put_last(worker, message);
 	tenancy_tx_commit();
 }
 

@@ -14,10 +14,12 @@ extern void resync_request_ghosts(const SinkTarget *target);
 extern void resync_block(const SinkTarget *target, const char *sink, const char *reason);
 
 /* resync.c */
-extern bool resync_may_be_blocked;
-extern void resync_wake(void);
-extern void resync_unblock(void);
-extern bool resync_pending(void);
-extern bool resync_pump(SinkWorker *worker);
+extern bool		   resync_may_be_blocked;
+extern void		   resync_wake(void);
+extern void		   resync_look(void);
+extern TimestampTz resync_due(void);
+extern void		   resync_unblock(void);
+extern bool		   resync_pending(void);
+extern bool		   resync_pump(SinkWorker *worker);
 
 #endif

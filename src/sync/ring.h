@@ -10,11 +10,12 @@
 
 typedef enum RingKind
 {
-	RING_START,	 /* a decoding begins; lsn = number of the stream */
+	RING_START,	 /* a decoding begins at lsn; relid = number of the stream */
 	RING_KEY,	 /* row (relid, key) is dirty since commit lsn */
 	RING_FORGET, /* drop the cache of tenant `key` */
 	RING_TABLE,	 /* every row of relid may be dirty */
 	RING_CONFIG, /* the registry changed */
+	RING_RESYNC, /* tenancy.resync changed */
 	RING_LSN	 /* everything committed up to lsn has been sent */
 } RingKind;
 

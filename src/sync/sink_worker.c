@@ -46,10 +46,11 @@ forget_config(SinkWorker *worker)
 
 /* The capture worker begins a stream: the one we wait for, or a later one. */
 static void
-on_start(SinkWorker *worker, uint64 stream)
+on_start(SinkWorker *worker, const RingRecord *record)
 {
-	if (stream < worker->stream)
+	if (record->relid < (Oid) worker->stream)
 		return;
+	worker->received = Max(worker->received, record->lsn);
 	tenancy_tx_begin("pg_tenancy: starting a stream");
 	worker->epoch = sink_state_epoch();
 	tenancy_tx_commit();
@@ -80,7 +81,7 @@ on_record(SinkWorker *worker, const RingRecord *record)
 	switch ((RingKind) record->kind)
 	{
 		case RING_START:
-			on_start(worker, record->lsn);
+			on_start(worker, record);
 			break;
 		case RING_KEY:
 			mark_record(worker, record, DIRTY_ROW);
@@ -94,6 +95,9 @@ on_record(SinkWorker *worker, const RingRecord *record)
 			break;
 		case RING_CONFIG:
 			forget_config(worker);
+			break;
+		case RING_RESYNC:
+			resync_look();
 			break;
 		case RING_LSN:
 			break;
@@ -233,6 +237,7 @@ wait_time(SinkWorker *worker)
 	long		wait = IDLE_MS;
 	long		driver_wait = worker->driver->timeout();
 
+	next = sooner(next, resync_due());
 	for (int i = 0; i < worker->nlanes; i++)
 		next = sooner(next, worker->lanes[i].not_before);
 	if (next != 0)
@@ -356,8 +361,6 @@ sink_worker_run(DatabaseShared *database, SinkKind kind)
 	MemoryContext loop_context =
 		AllocSetContextCreate(TopMemoryContext, "pg_tenancy sink loop", ALLOCSET_DEFAULT_SIZES);
 
-	/* no user's transaction may stop a worker that serves all tenants */
-	SetConfigOption("lock_timeout", "500ms", PGC_SUSET, PGC_S_OVERRIDE);
 	target_init(kind == SINK_SEARCH);
 	request_stream(worker); /* first: capture must not wait for a worker that fails below */
 	dead_letter_load(worker);

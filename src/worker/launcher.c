@@ -51,6 +51,7 @@ static BackgroundWorkerHandle *probe = NULL;
 static TimestampTz			   scanned_at = 0;
 static bool					   room_warned = false;
 static bool					   probe_stale = false; /* the probe's "absent" does not count */
+static bool probe_failed = false; /* a probe died since all databases were looked at */
 
 /* OIDs of the databases that can be connected to; needs a transaction. */
 static List *
@@ -66,7 +67,7 @@ list_databases(MemoryContext context)
 		Form_pg_database database = (Form_pg_database) GETSTRUCT(tuple);
 		MemoryContext	 old = MemoryContextSwitchTo(context);
 
-		if (database->datallowconn && !database->datistemplate)
+		if (database->datallowconn && !database->datistemplate && database->datconnlimit != -2)
 			oids = lappend_oid(oids, database->oid);
 		MemoryContextSwitchTo(old);
 	}
@@ -263,10 +264,10 @@ end_probe(void)
 			if (!probe_stale)
 				(void) hash_search(without, &dboid, HASH_ENTER, NULL);
 			break;
-		default: /* it died: later again */
-			scanned_at = GetCurrentTimestamp();
-			probe_stale = false;
-			return false;
+		default: /* it died: others first, then again */
+			(void) hash_search(without, &dboid, HASH_ENTER, NULL);
+			probe_failed = true;
+			break;
 	}
 	probe_stale = false;
 	return true;
@@ -320,8 +321,12 @@ scan_databases(void)
 	tenancy_tx_commit();
 	MemoryContextSwitchTo(context);
 	release_dropped(oids);
-	if (!start_probe(oids))
-		scanned_at = GetCurrentTimestamp();
+	if (start_probe(oids))
+		return;
+	scanned_at = GetCurrentTimestamp();
+	if (probe_failed)
+		reset_without();
+	probe_failed = false;
 }
 
 /* One turn of the launcher. */
