@@ -18,11 +18,17 @@ COMMENT ON COLUMN tenancy.instance.epoch IS 'Upper bits of every document versio
 CREATE FUNCTION tenancy.replace_instance() RETURNS trigger
     LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
-    DELETE FROM tenancy.instance;
+    -- one at a time: what the other one did must be seen
+    PERFORM pg_advisory_xact_lock(hashtextextended('tenancy.instance', 0));
+    IF NEW.slot IS NOT NULL THEN
+        DELETE FROM tenancy.instance;
+    ELSIF EXISTS (SELECT FROM tenancy.instance) THEN
+        RETURN NULL;
+    END IF;
     RETURN NEW;
 END
 $$;
-COMMENT ON FUNCTION tenancy.replace_instance() IS 'Lets the row of a dump take the place of the one that the capture worker made meanwhile';
+COMMENT ON FUNCTION tenancy.replace_instance() IS 'Lets the row of a dump, which names a slot, take the place of the one that the capture worker made meanwhile; else the first row stays';
 REVOKE ALL ON FUNCTION tenancy.replace_instance() FROM PUBLIC;
 CREATE TRIGGER replace_instance BEFORE INSERT ON tenancy.instance
     FOR EACH ROW EXECUTE FUNCTION tenancy.replace_instance();
