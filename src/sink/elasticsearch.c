@@ -175,11 +175,11 @@ search_timeout(void)
 	return Min(server, provision);
 }
 
-/* True if the target's index is known to be there. */
+/* True if the target's index is known to be there; it has no alias before it is provisioned. */
 static bool
 search_target_ready(const SinkTarget *target)
 {
-	return search_provision_ready(target->alias);
+	return target->alias != NULL && search_provision_ready(target->alias);
 }
 
 /* The target's index is gone: it is made again. */
