@@ -20,7 +20,6 @@
 #include "sync/target.h"
 
 #define PARK_LOCKED_MS 100
-#define PARK_NO_INDEX_MS 500
 #define OVERDUE_MS 10000
 #define READ_ATTEMPTS 3
 

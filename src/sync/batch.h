@@ -7,6 +7,9 @@
 
 #include "sync/sink_worker.h"
 
+/* How long keys wait whose index is not there yet. */
+#define PARK_NO_INDEX_MS 500
+
 /* batch.c */
 extern void batch_init_lanes(SinkWorker *worker, int nlanes);
 extern bool batch_start(SinkWorker *worker, SyncLane *lane);

@@ -15,7 +15,6 @@
 #include "sync/target.h"
 
 #define RETRY_FIRST_MS 100
-#define PARK_NO_INDEX_MS 500
 
 /* Keeps a lane back after a failure: exponentially longer, or as the server asked. */
 void
