@@ -18,7 +18,7 @@ PGFILEDESC = "pg_tenancy - multi-tenancy in the database"
 
 PG_CPPFLAGS = -I$(srcdir)/src -DTENANCY_VERSION='"$(EXTVERSION)"'
 PG_CFLAGS = -Wno-declaration-after-statement $(WARNINGS)
-SHLIB_LINK = -lcurl -lhiredis -ljansson
+SHLIB_LINK = -lcurl -lhiredis -ljansson -lz
 EXTRA_CLEAN = $(SCRIPT)
 
 REGRESS = $(sort $(patsubst sql/test_%.sql,test_%,$(wildcard sql/test_*.sql)))

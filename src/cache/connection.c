@@ -15,12 +15,12 @@
 #include "cache/cache.h"
 #include "common/guc.h"
 #include "sink/breaker.h"
+#include "sink/kept.h"
 #include "sink/redis_conn.h"
 
 /* The connection, and the settings it was opened with. */
-static RedisConn *connection = NULL;
-static char		 *opened_url = NULL;
-static char		 *opened_auth_file = NULL;
+static RedisConn   *connection = NULL;
+static KeptSettings opened_with;
 
 /* What the reply handler, which must not throw, has to remember. */
 typedef struct Answer
@@ -48,30 +48,19 @@ close_at_exit(int code, Datum arg)
 	close_connection();
 }
 
-/* Keeps a copy of a setting's value for the life of the backend. */
-static void
-remember(char **copy, const char *value)
-{
-	char *fresh = MemoryContextStrdup(TopMemoryContext, value);
-
-	if (*copy != NULL)
-		pfree(*copy);
-	*copy = fresh;
-}
-
 /* Starts to connect; false if the settings cannot work. */
 static bool
 open_connection(void)
 {
-	static bool registered = false;
-	char		error[REDIS_ERROR_MAX];
+	static bool		  registered = false;
+	const char *const settings[] = {tenancy_redis_url, tenancy_redis_auth_file, NULL};
+	char			  error[REDIS_ERROR_MAX];
 
-	remember(&opened_url, tenancy_redis_url);
-	remember(&opened_auth_file, tenancy_redis_auth_file);
+	kept_set(&opened_with, settings);
 	if (!registered)
 		on_proc_exit(close_at_exit, (Datum) 0);
 	registered = true;
-	connection = redis_open(opened_url, opened_auth_file, error);
+	connection = redis_open(tenancy_redis_url, tenancy_redis_auth_file, error);
 	if (connection == NULL)
 		ereport(DEBUG1, (errmsg_internal("could not connect to Redis: %s", error)));
 	return connection != NULL;
@@ -81,11 +70,11 @@ open_connection(void)
 static void
 close_unless_usable(void)
 {
+	const char *const settings[] = {tenancy_redis_url, tenancy_redis_auth_file, NULL};
+
 	if (connection == NULL)
 		return;
-	if (strcmp(opened_url, tenancy_redis_url) != 0 ||
-		strcmp(opened_auth_file, tenancy_redis_auth_file) != 0 ||
-		redis_poll(connection) != REDIS_IDLE)
+	if (!kept_same(&opened_with, settings) || redis_poll(connection) != REDIS_IDLE)
 		close_connection();
 }
 

@@ -24,29 +24,71 @@ int	  tenancy_retry_max = 30000;
 int	  tenancy_ring_size = 1024;
 char *tenancy_search_auth_file = NULL;
 char *tenancy_search_ca_file = NULL;
+char *tenancy_search_cert_file = NULL;
+int	  tenancy_search_compression = COMPRESS_OFF;
 char *tenancy_search_index_prefix = NULL;
+char *tenancy_search_key_file = NULL;
 int	  tenancy_search_lanes = 2;
 int	  tenancy_search_timeout = 10000;
 char *tenancy_search_url = NULL;
 
-/* Refuses credentials inside a URL, since SHOW would print them. */
-static bool
-check_url(char **newval, void **extra, GucSource source)
-{
-	const char *authority = strstr(*newval, "://");
+static const struct config_enum_entry compressions[] = {
+	{"off", COMPRESS_OFF, false}, {"gzip", COMPRESS_GZIP, false}, {NULL, 0, false}};
 
-	if (**newval == '\0')
-		return true;
-	if (authority == NULL)
+/* Refuses what is no URL, and credentials inside one, since SHOW would print them. */
+static bool
+is_safe_url(const char *url, size_t length)
+{
+	const char *authority = strstr(url, "://");
+
+	if (authority == NULL || authority == url || authority + 3 >= url + length)
 	{
 		GUC_check_errdetail("The value must be a URL such as http://127.0.0.1:9200.");
 		return false;
 	}
-	if (memchr(authority + 3, '@', strcspn(authority + 3, "/?#")) != NULL)
+	if (memchr(authority + 3, '@',
+			   Min(strcspn(authority + 3, "/?#"), url + length - authority - 3)) != NULL)
 	{
 		GUC_check_errdetail("The URL must not contain a user or a password.");
 		GUC_check_errhint("Put them into the file named by the matching *_auth_file setting.");
 		return false;
+	}
+	return true;
+}
+
+/* One URL, or nothing. */
+static bool
+check_url(char **newval, void **extra, GucSource source)
+{
+	return **newval == '\0' || is_safe_url(*newval, strlen(*newval));
+}
+
+/* URLs separated by commas, or nothing. */
+static bool
+check_search_url(char **newval, void **extra, GucSource source)
+{
+	const char *url = *newval;
+
+	for (int n = 1; *url != '\0'; n++)
+	{
+		size_t length;
+
+		url += strspn(url, " \t");
+		length = strcspn(url, ",");
+		if (n > TENANCY_HOSTS_MAX)
+		{
+			GUC_check_errdetail("The list may have %d URLs at the most.", TENANCY_HOSTS_MAX);
+			return false;
+		}
+		if (pg_strncasecmp(url, "http://", 7) != 0 && pg_strncasecmp(url, "https://", 8) != 0)
+		{
+			GUC_check_errdetail("Every part of the list must be a URL such as "
+								"http://127.0.0.1:9200.");
+			return false;
+		}
+		if (!is_safe_url(url, length))
+			return false;
+		url += length + (url[length] == ',' ? 1 : 0);
 	}
 	return true;
 }
@@ -90,22 +132,37 @@ define_search_settings(void)
 							   "is checked against.",
 							   "Empty means the system's own.", &tenancy_search_ca_file, "",
 							   PGC_SIGHUP, 0, NULL, NULL, NULL);
+	DefineCustomStringVariable("tenancy.search_cert_file",
+							   "File with the certificate that shows the search server who we "
+							   "are.",
+							   NULL, &tenancy_search_cert_file, "", PGC_SIGHUP, 0, NULL, NULL,
+							   NULL);
+	DefineCustomEnumVariable(
+		"tenancy.search_compression", "How bulk requests are sent to the search server.",
+		"Pays where the network is slow: it takes this server's CPU.", &tenancy_search_compression,
+		COMPRESS_OFF, compressions, PGC_SIGHUP, 0, NULL, NULL, NULL);
 	DefineCustomStringVariable(
 		"tenancy.search_index_prefix", "Prefix of every index and alias name.",
 		"Needed when several databases share one search cluster: ALTER DATABASE ... SET it.",
 		&tenancy_search_index_prefix, "", PGC_SUSET, 0, check_index_prefix, NULL, NULL);
+	DefineCustomStringVariable("tenancy.search_key_file",
+							   "File with the key of tenancy.search_cert_file.",
+							   "Empty: it is in the same file.", &tenancy_search_key_file, "",
+							   PGC_SIGHUP, 0, NULL, NULL, NULL);
 	DefineCustomIntVariable("tenancy.search_lanes",
 							"Number of bulk requests in flight at the same time.",
 							"A key always belongs to the same lane.", &tenancy_search_lanes, 2, 1,
-							16, startup_context(), 0, NULL, NULL, NULL);
+							TENANCY_LANES_MAX, startup_context(), 0, NULL, NULL, NULL);
 	DefineCustomIntVariable("tenancy.search_timeout",
 							"Time after which a request to the search server counts as failed.",
 							NULL, &tenancy_search_timeout, 10000, 100, 600000, PGC_SIGHUP,
 							GUC_UNIT_MS, NULL, NULL, NULL);
 	DefineCustomStringVariable("tenancy.search_url",
-							   "URL of the Elasticsearch or OpenSearch server.",
+							   "URL of the Elasticsearch or OpenSearch server, or those of "
+							   "several hosts of one cluster, separated by commas.",
 							   "Empty: nothing is indexed, and tenant_search asks PostgreSQL.",
-							   &tenancy_search_url, "", PGC_SIGHUP, 0, check_url, NULL, NULL);
+							   &tenancy_search_url, "", PGC_SIGHUP, 0, check_search_url, NULL,
+							   NULL);
 }
 
 /* Settings of the cache sink and of tenant_cache_*. */

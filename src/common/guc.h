@@ -7,6 +7,16 @@
 
 #include "utils/guc.h"
 
+#define TENANCY_LANES_MAX 16
+#define TENANCY_HOSTS_MAX 16
+
+/* How bodies are sent to the search server. */
+typedef enum SearchCompression
+{
+	COMPRESS_OFF,
+	COMPRESS_GZIP
+} SearchCompression;
+
 extern int	 tenancy_bulk_actions;
 extern int	 tenancy_bulk_bytes; /* kB */
 extern char *tenancy_current_tenant;
@@ -21,7 +31,10 @@ extern int	 tenancy_retry_max; /* ms */
 extern int	 tenancy_ring_size; /* kB */
 extern char *tenancy_search_auth_file;
 extern char *tenancy_search_ca_file;
+extern char *tenancy_search_cert_file;
+extern int	 tenancy_search_compression; /* SearchCompression */
 extern char *tenancy_search_index_prefix;
+extern char *tenancy_search_key_file;
 extern int	 tenancy_search_lanes;
 extern int	 tenancy_search_timeout; /* ms */
 extern char *tenancy_search_url;

@@ -2,132 +2,35 @@
  * server.c
  *		Asks the search server.
  *
- * A backend keeps one client, and with it one connection, from its first search to
- * its end.  Only the user's own transaction waits here, and any cancel ends that.
+ * Only the user's own transaction waits here, and any cancel ends that.
  */
 #include "postgres.h"
 
-#include "storage/ipc.h"
-#include "utils/memutils.h"
-
 #include "common/errors.h"
 #include "common/guc.h"
-#include "common/jsonb.h"
+#include "search/client.h"
 #include "search/search.h"
 #include "sink/breaker.h"
-#include "sink/http.h"
 
 #define REPLY_MAX (64 * 1024 * 1024)
-#define ROOT_TIMEOUT_MAX 1000 /* ms */
 
-/* The client, and the settings it was opened with. */
-static HttpClient *client = NULL;
-static char		  *client_url = NULL;
-static char		  *client_auth_file = NULL;
-static char		  *client_ca_file = NULL;
-static const char *client_engine = NULL; /* what answers there, NULL: not asked yet */
-
-/* Closes the connection; the next search opens one with fresh credentials. */
-static void
-close_client(void)
-{
-	http_client_close(client);
-	client = NULL;
-	client_engine = NULL;
-}
-
-/* At the end of the backend. */
-static void
-close_at_exit(int code, Datum arg)
-{
-	close_client();
-}
-
-/* Keeps a copy of a setting's value for the life of the backend. */
-static void
-remember(char **copy, const char *value)
-{
-	char *fresh = MemoryContextStrdup(TopMemoryContext, value);
-
-	if (*copy != NULL)
-		pfree(*copy);
-	*copy = fresh;
-}
-
-/* True if the client was opened with the settings of now. */
-static bool
-client_is_current(void)
-{
-	return client != NULL && strcmp(client_url, tenancy_search_url) == 0 &&
-		   strcmp(client_auth_file, tenancy_search_auth_file) == 0 &&
-		   strcmp(client_ca_file, tenancy_search_ca_file) == 0;
-}
-
-/* Opens the client, again if the settings have changed. */
-static void
-open_client(void)
-{
-	static bool registered = false;
-
-	if (client_is_current())
-		return;
-	close_client();
-	remember(&client_url, tenancy_search_url);
-	remember(&client_auth_file, tenancy_search_auth_file);
-	remember(&client_ca_file, tenancy_search_ca_file);
-	if (!registered)
-		on_proc_exit(close_at_exit, (Datum) 0);
-	registered = true;
-	client = http_client_open(client_auth_file, client_ca_file);
-}
-
-/* Address of the server's root, with the slash. */
+/* Path of an alias' _search; half a result is none, hence the parameter. */
 static char *
-root_url(void)
+search_path(const char *alias)
 {
-	size_t length = strlen(tenancy_search_url);
+	StringInfoData path;
 
-	while (length > 0 && tenancy_search_url[length - 1] == '/')
-		length--;
-	return psprintf("%.*s/", (int) length, tenancy_search_url);
-}
-
-/* Address of an alias' _search; half a result is none, hence the parameter. */
-static char *
-search_url(const char *alias)
-{
-	StringInfoData url;
-
-	initStringInfo(&url);
-	appendStringInfoString(&url, root_url());
+	initStringInfo(&path);
+	appendStringInfoChar(&path, '/');
 	for (const char *c = alias; *c != '\0'; c++)
 	{
 		if (isalnum((unsigned char) *c) || *c == '-' || *c == '_')
-			appendStringInfoChar(&url, *c);
+			appendStringInfoChar(&path, *c);
 		else
-			appendStringInfo(&url, "%%%02X", (unsigned char) *c);
+			appendStringInfo(&path, "%%%02X", (unsigned char) *c);
 	}
-	appendStringInfoString(&url, "/_search?allow_partial_search_results=false");
-	return url.data;
-}
-
-/* Sends a call and hands its reply over, which lives no longer than that. */
-static bool
-exchange(const HttpCall *call, bool (*use)(const HttpReply *reply, void *arg), void *arg)
-{
-	HttpRequest *request = http_start(client, call);
-	bool		 done = false;
-
-	PG_TRY();
-	{
-		done = use(http_wait(request), arg);
-	}
-	PG_FINALLY();
-	{
-		http_free(request);
-	}
-	PG_END_TRY();
-	return done;
+	appendStringInfoString(&path, "/_search?allow_partial_search_results=false");
+	return path.data;
 }
 
 /* What use_search_reply fills. */
@@ -135,7 +38,6 @@ typedef struct SearchExchange
 {
 	SearchResult  *result;
 	SearchFailure *failure;
-	bool		   reopen; /* the connection or its credentials are no good */
 } SearchExchange;
 
 /* Says why there is no result. */
@@ -183,7 +85,6 @@ use_search_reply(const HttpReply *reply, void *arg)
 	SearchFailure  *failure = exchanged->failure;
 
 	inform_breaker(reply);
-	exchanged->reopen = reply->status == 0 || reply->status == 401 || reply->status == 403;
 	if (reply->status == 0)
 		return fail(failure, ERRCODE_TENANCY_SEARCH_UNAVAILABLE,
 					psprintf("search server does not answer: %s", reply->error));
@@ -199,58 +100,23 @@ use_search_reply(const HttpReply *reply, void *arg)
 	return true;
 }
 
-/* Reads which product answers at the root; not to be allowed to know that is no failure. */
-static bool
-use_root_reply(const HttpReply *reply, void *arg)
-{
-	Jsonb *root = tenancy_jsonb_parse(reply->body, reply->length);
-	char  *distribution = NULL;
-
-	if (reply->status == 0)
-		return false;
-	if (root != NULL)
-		distribution =
-			tenancy_jsonb_string(tenancy_jsonb_object(&root->root, "version"), "distribution");
-	client_engine = distribution != NULL && strcmp(distribution, "opensearch") == 0
-						? "opensearch"
-						: "elasticsearch";
-	return true;
-}
-
-/* Name of the product, asked once per connection; where that is not told it stays the usual one. */
-static const char *
-engine_name(void)
-{
-	HttpCall call = {.method = "GET",
-					 .url = root_url(),
-					 .max_reply = 64 * 1024,
-					 .timeout_ms = Min(tenancy_search_timeout, ROOT_TIMEOUT_MAX)};
-
-	if (client_engine == NULL && !exchange(&call, use_root_reply, NULL))
-		client_engine = "elasticsearch";
-	return client_engine;
-}
-
 /* Sends the search. */
 static bool
 ask(const SearchTarget *target, const SearchRequest *request, SearchResult *result,
 	SearchFailure *failure)
 {
-	SearchExchange exchanged = {result, failure, false};
+	SearchExchange exchanged = {result, failure};
 	HttpCall	   call = {.method = "POST",
-						   .url = search_url(target->alias),
+						   .url = search_path(target->alias),
 						   .content_type = "application/json",
 						   .max_reply = REPLY_MAX,
 						   .timeout_ms = tenancy_search_timeout};
 	bool		   done;
 
 	call.body = search_body(target, request, &call.body_length);
-	open_client();
-	done = exchange(&call, use_search_reply, &exchanged);
+	done = search_client_call(&call, use_search_reply, &exchanged);
 	if (done)
-		result->engine = engine_name();
-	if (exchanged.reopen)
-		close_client();
+		result->engine = search_client_engine();
 	return done;
 }
 

@@ -11,6 +11,7 @@
 #include "sink/backoff.h"
 
 #define FIRST_WAIT 250 /* ms */
+#define POSTPONE_MAX 3600000
 
 /* The next try may be at once. */
 void
@@ -30,6 +31,17 @@ sink_backoff_failed(Backoff *backoff)
 	step = Min(step, tenancy_retry_max);
 	backoff->failures++;
 	backoff->next_try = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), (int64) (step * share));
+}
+
+/* Not before that many milliseconds have passed. */
+void
+sink_backoff_postpone(Backoff *backoff, int64 ms)
+{
+	TimestampTz earliest =
+		TimestampTzPlusMilliseconds(GetCurrentTimestamp(), Min(ms, POSTPONE_MAX));
+
+	if (ms > 0)
+		backoff->next_try = Max(backoff->next_try, earliest);
 }
 
 /* Milliseconds until the next try, 0 if it is due. */

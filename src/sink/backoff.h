@@ -15,6 +15,8 @@ typedef struct Backoff
 
 extern void sink_backoff_reset(Backoff *backoff);
 extern void sink_backoff_failed(Backoff *backoff);
+/* Not before that many milliseconds have passed, as a server asked; an hour at most. */
+extern void sink_backoff_postpone(Backoff *backoff, int64 ms);
 /* Milliseconds until the next try. */
 extern long sink_backoff_left(const Backoff *backoff);
 

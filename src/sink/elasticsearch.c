@@ -110,6 +110,7 @@ search_submit(SinkBatch *batch)
 	dlist_push_tail(&bulks, &bulk->node);
 	if (es_server_health(NULL) != SINK_READY || es_bulk_build(&bulk->body, batch, server) == 0)
 		return;
+	batch->bytes = bulk->body.len;
 	bulk->request =
 		es_server_call("POST", es_bulk_path(server), "application/x-ndjson", bulk->body.data,
 					   bulk->body.len, REPLY_MAX_BASE + (size_t) batch->nitems * REPLY_MAX_ITEM);
@@ -190,6 +191,15 @@ search_target_missing(const SinkTarget *target)
 	es_server_recheck();
 }
 
+/* A host that was left out, or an index that could not be made. */
+static const char *
+search_trouble(void)
+{
+	const char *text = es_server_trouble();
+
+	return text != NULL ? text : search_provision_trouble();
+}
+
 const SinkDriver search_sink_driver = {
 	.name = "search",
 	.wants_rows = true,
@@ -199,12 +209,13 @@ const SinkDriver search_sink_driver = {
 	.poll = es_server_poll,
 	.health = es_server_health,
 	.identity = search_identity,
+	.expect = es_server_expect,
 	.submit = search_submit,
 	.finished = search_finished,
 	.event_fd = search_event_fd,
 	.timeout = search_timeout,
 	.housekeep = search_provision_housekeep,
-	.trouble = search_provision_trouble,
+	.trouble = search_trouble,
 	.config_changed = search_provision_wake,
 	.target_ready = search_target_ready,
 	.target_missing = search_target_missing,

@@ -34,6 +34,13 @@ describe_error(json_t *error, char *buffer, size_t size)
 	return true;
 }
 
+/* True if it may be the body's encoding that the server does not take. */
+bool
+es_reply_refuses_gzip(const HttpReply *reply)
+{
+	return reply->compressed && (reply->status == 400 || reply->status == 415);
+}
+
 /* Error of any reply as one line. */
 void
 es_reply_error(const HttpReply *reply, char *buffer, size_t size)
@@ -67,11 +74,21 @@ settle_all(SinkBatch *batch, SinkOutcome outcome, int status)
 	}
 }
 
+/* True if a 403 is what a managed service says instead of 429. */
+static bool
+is_throttle(const char *error)
+{
+	return strstr(error, "hrottl") != NULL || strstr(error, "oo many requests") != NULL ||
+		   strstr(error, "Too Many Requests") != NULL;
+}
+
 /* What a request's status other than 200 means for its items. */
 static SinkOutcome
-whole_outcome(const SinkBatch *batch, int status)
+whole_outcome(const SinkBatch *batch, const HttpReply *reply)
 {
-	switch (status)
+	if (es_reply_refuses_gzip(reply))
+		return SINK_AGAIN;
+	switch (reply->status)
 	{
 		case 400:
 			/* Half of it tells more; alone it is the culprit. */
@@ -81,8 +98,7 @@ whole_outcome(const SinkBatch *batch, int status)
 		case 401:
 			return SINK_DENIED;
 		case 403:
-			/* So does a managed service say 429. */
-			return strstr(batch->error, "hrottl") != NULL ? SINK_AGAIN : SINK_DENIED;
+			return is_throttle(batch->error) ? SINK_AGAIN : SINK_DENIED;
 		default:
 			return SINK_AGAIN;
 	}
@@ -94,6 +110,7 @@ es_reply_apply(SinkBatch *batch, const HttpReply *reply)
 {
 	batch->retry_after_ms = (int64) reply->retry_after * 1000;
 	batch->unreachable = reply->status == 0;
+	batch->timed_out = reply->timed_out;
 	if (reply->status == 200 && !reply->truncated)
 	{
 		if (es_items_apply(batch, reply->body))
@@ -102,9 +119,14 @@ es_reply_apply(SinkBatch *batch, const HttpReply *reply)
 		settle_all(batch, SINK_AGAIN, reply->status);
 		return;
 	}
-	es_reply_error(reply, batch->error, SINK_REASON_MAX);
+	if (reply->status == 413)
+		sink_set_textf(batch->error, SINK_REASON_MAX,
+					   "the server does not take a request of %zu bytes (HTTP status 413)",
+					   batch->bytes);
+	else
+		es_reply_error(reply, batch->error, SINK_REASON_MAX);
 	if (reply->truncated)
 		settle_all(batch, batch->nitems > 1 ? SINK_TOO_LARGE : SINK_AGAIN, reply->status);
 	else
-		settle_all(batch, whole_outcome(batch, reply->status), reply->status);
+		settle_all(batch, whole_outcome(batch, reply), reply->status);
 }

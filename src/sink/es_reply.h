@@ -10,6 +10,8 @@
 
 /* Gives every item without an outcome one. */
 extern void es_reply_apply(SinkBatch *batch, const HttpReply *reply);
+/* True if it may be the body's encoding that the server does not take. */
+extern bool es_reply_refuses_gzip(const HttpReply *reply);
 /* Error of any reply as one line. */
 extern void es_reply_error(const HttpReply *reply, char *buffer, size_t size);
 

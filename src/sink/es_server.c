@@ -2,41 +2,87 @@
  * es_server.c
  *		The search server as a whole: is it there, and what is it.
  *
- * CONNECTING asks GET /; its answer makes READY.  A request without an answer
- * makes UNREACHABLE, a 401 makes UNAUTHORIZED; both ask again after a back-off.
- * The back-off starts anew only when a real request went well: a server that
- * answers GET / and nothing else is not asked ever faster.
+ * Each host is asked GET /; its answer makes it live.  A request without an answer,
+ * or a 401, leaves its host out; it is asked again after a back-off.  The back-off
+ * starts anew only when a real request went well: a host that answers GET / and
+ * nothing else is not asked ever faster.
  */
 #include "postgres.h"
 
 #include <jansson.h>
 
+#include "utils/memutils.h"
+
 #include "common/guc.h"
-#include "sink/backoff.h"
 #include "sink/es_reply.h"
 #include "sink/es_server.h"
+#include "sink/hosts.h"
 #include "sink/text.h"
 
 #define PROBE_REPLY_MAX (64 * 1024)
 
-static HttpClient  *client = NULL;
-static HttpRequest *probe = NULL;
-static Backoff		backoff;
-static EsServer		info;
-static SinkHealth	health = SINK_CONNECTING;
-static char			last_error[SINK_REASON_MAX];
+static HttpClient	*client = NULL;
+static Hosts		 hosts;
+static HttpRequest **probes = NULL; /* of each host, NULL: it is not being asked */
+static EsServer		 info;
+static bool			 gzip_refused;
+static char			 last_error[SINK_REASON_MAX];
+static bool			 error_is_new; /* not told by es_server_trouble yet */
 
-/* Goes into a state of failure and logs that once, not at each try. */
-static void
-become(SinkHealth state, const char *error)
+/* State of the sink as a whole: it is there as long as one host is. */
+SinkHealth
+es_server_health(const char **error)
 {
-	if (health != state)
-		ereport(LOG,
-				(errmsg("search server \"%s\" is %s: %s", tenancy_search_url,
-						state == SINK_UNAUTHORIZED ? "not accessible" : "unreachable", error)));
-	health = state;
-	sink_set_text(last_error, sizeof(last_error), error, strlen(error));
-	sink_backoff_failed(&backoff);
+	bool seen[HOST_FOREIGN + 1] = {0};
+
+	if (error != NULL)
+		*error = last_error;
+	for (int i = 0; i < hosts.n; i++)
+		seen[hosts.list[i].state] = true;
+	if (seen[HOST_LIVE])
+		return SINK_READY;
+	if (seen[HOST_DENIED])
+		return SINK_UNAUTHORIZED;
+	if (seen[HOST_UNKNOWN] || hosts.n == 0)
+		return SINK_CONNECTING;
+	return SINK_UNREACHABLE;
+}
+
+/* Leaves a host out and logs that once, not at each try. */
+static void
+leave_out(int host, HostState state, const HttpReply *reply, const char *error)
+{
+	static const char *const words[] = {"unknown", "live", "unreachable", "not accessible",
+										"left out"};
+
+	bool is_new = hosts_leave_out(&hosts, host, state, reply);
+
+	error_is_new |= is_new;
+	if (is_new)
+		ereport(LOG, (errmsg("search server \"%s\" is %s: %s", hosts.list[host].url, words[state],
+							 error)));
+	if (hosts.n > 1)
+		sink_set_textf(last_error, sizeof(last_error), "%s: %s", hosts.list[host].url, error);
+	else
+		sink_set_text(last_error, sizeof(last_error), error, strlen(error));
+}
+
+/* Why a host was left out since the last call, NULL: none was. */
+const char *
+es_server_trouble(void)
+{
+	bool tell = error_is_new;
+
+	error_is_new = false;
+	return tell ? last_error : NULL;
+}
+
+/* The credentials may have been changed since: then there is nothing to wait for. */
+static void
+renew_credentials(int host)
+{
+	if (http_client_renew(client))
+		sink_backoff_reset(&hosts.list[host].backoff);
 }
 
 /* Takes "7.17.15" apart. */
@@ -54,61 +100,112 @@ read_version(json_t *version)
 
 /* Reads the answer to GET /; false if it is no search server's, or has no cluster yet. */
 static bool
-read_info(const HttpReply *reply)
+read_info(const HttpReply *reply, char *cluster)
 {
 	json_t	   *root = json_loadb(reply->body, reply->length, 0, NULL);
 	const char *uuid = json_string_value(json_object_get(root, "cluster_uuid"));
-	bool		ok = uuid != NULL && strcmp(uuid, "_na_") != 0;
+	bool		ok = uuid != NULL && uuid[0] != '\0' && strcmp(uuid, "_na_") != 0;
 
 	if (ok)
 	{
 		read_version(json_object_get(root, "version"));
-		strlcpy(info.uuid, uuid, sizeof(info.uuid));
+		strlcpy(cluster, uuid, HOSTS_UUID_MAX);
 	}
 	json_decref(root);
 	return ok && info.major > 0;
 }
 
-/* Acts on the answer to GET /. */
+/* A host said what it is: it takes part, unless it is of another cluster. */
 static void
-end_probe(const HttpReply *reply)
+take_part(int host, const HttpReply *reply, const char *cluster)
 {
+	bool was_live = hosts.list[host].state == HOST_LIVE;
 	char error[SINK_REASON_MAX];
 
-	if (reply->status == 200 && read_info(reply))
+	if (!hosts_join(&hosts, host, cluster))
 	{
-		if (health != SINK_READY)
-			ereport(LOG, (errmsg("search server \"%s\" is ready: %s %d.%d", tenancy_search_url,
-								 info.opensearch ? "OpenSearch" : "Elasticsearch", info.major,
-								 info.minor)));
-		health = SINK_READY;
-		last_error[0] = '\0';
+		snprintf(error, sizeof(error), "it belongs to cluster %s, not to cluster %s", cluster,
+				 hosts.uuid);
+		leave_out(host, HOST_FOREIGN, reply, error);
+		return;
+	}
+	strlcpy(info.uuid, hosts.uuid, sizeof(info.uuid));
+	last_error[0] = '\0';
+	if (!was_live)
+		ereport(LOG,
+				(errmsg("search server \"%s\" is ready: %s %d.%d", hosts.list[host].url,
+						info.opensearch ? "OpenSearch" : "Elasticsearch", info.major, info.minor)));
+}
+
+/* Acts on a host's answer to GET /. */
+static void
+end_probe(int host, const HttpReply *reply)
+{
+	char error[SINK_REASON_MAX];
+	char cluster[HOSTS_UUID_MAX];
+
+	if (reply->status == 200 && read_info(reply, cluster))
+	{
+		take_part(host, reply, cluster);
 		return;
 	}
 	if (reply->status == 200)
 		strlcpy(error, "the answer is not that of a search server that is ready", sizeof(error));
 	else
 		es_reply_error(reply, error, sizeof(error));
-	become(reply->status == 401 || reply->status == 403 ? SINK_UNAUTHORIZED : SINK_UNREACHABLE,
-		   error);
+	leave_out(host, reply->status == 401 || reply->status == 403 ? HOST_DENIED : HOST_DOWN, reply,
+			  error);
 }
 
-/* Asks GET / when that is due. */
+/* Starts a request to a host. */
+static HttpRequest *
+call_host(int host, HttpCall *call, const char *path)
+{
+	char		*url = hosts_url(&hosts, host, path);
+	HttpRequest *request;
+
+	call->url = url;
+	call->host = host;
+	call->timeout_ms = tenancy_search_timeout;
+	request = http_start(client, call);
+	pfree(url);
+	return request;
+}
+
+/* Asks GET / of the hosts for which that is due. */
 static void
 ask(void)
 {
-	if (health == SINK_READY || probe != NULL || sink_backoff_left(&backoff) > 0)
-		return;
-	probe = es_server_call("GET", "/", NULL, NULL, 0, PROBE_REPLY_MAX);
+	for (int i = 0; i < hosts.n; i++)
+	{
+		HttpCall call = {.method = "GET", .max_reply = PROBE_REPLY_MAX};
+
+		if (probes[i] != NULL || !hosts_is_due(&hosts, i))
+			continue;
+		if (hosts.list[i].backoff.failures > 0)
+			(void) http_client_renew(client);
+		probes[i] = call_host(i, &call, "/");
+	}
+}
+
+/* The cluster that the hosts should be of, as it was known before. */
+void
+es_server_expect(const char *cluster)
+{
+	strlcpy(hosts.uuid, cluster != NULL ? cluster : "", sizeof(hosts.uuid));
 }
 
 /* Reads the settings and starts connecting. */
 void
 es_server_open(void)
 {
+	HttpFiles files = {tenancy_search_auth_file, tenancy_search_ca_file, tenancy_search_cert_file,
+					   tenancy_search_key_file};
+
 	es_server_close();
-	client = http_client_open(tenancy_search_auth_file, tenancy_search_ca_file);
-	sink_backoff_reset(&backoff);
+	client = http_client_open(&files);
+	hosts_set(&hosts, tenancy_search_url);
+	probes = MemoryContextAllocZero(TopMemoryContext, hosts.n * sizeof(HttpRequest *));
 	ask();
 }
 
@@ -116,12 +213,16 @@ es_server_open(void)
 void
 es_server_close(void)
 {
-	http_free(probe);
-	probe = NULL;
+	for (int i = 0; i < hosts.n; i++)
+		http_free(probes[i]);
+	if (probes != NULL)
+		pfree(probes);
+	probes = NULL;
+	hosts_set(&hosts, "");
 	http_client_close(client);
 	client = NULL;
-	health = SINK_CONNECTING;
 	last_error[0] = '\0';
+	gzip_refused = false;
 	memset(&info, 0, sizeof(info));
 }
 
@@ -129,26 +230,29 @@ es_server_close(void)
 void
 es_server_recheck(void)
 {
-	if (health == SINK_READY)
-		health = SINK_CONNECTING;
+	for (int i = 0; i < hosts.n; i++)
+		if (hosts.list[i].state == HOST_LIVE)
+			hosts.list[i].state = HOST_UNKNOWN;
 }
 
 /* Drives all requests to the server. */
 void
 es_server_poll(void)
 {
-	const HttpReply *reply;
-
 	if (client == NULL)
 		return;
 	ask();
 	http_client_drive(client);
-	reply = probe != NULL ? http_reply(probe) : NULL;
-	if (reply == NULL)
-		return;
-	end_probe(reply);
-	http_free(probe);
-	probe = NULL;
+	for (int i = 0; i < hosts.n; i++)
+	{
+		const HttpReply *reply = probes[i] != NULL ? http_reply(probes[i]) : NULL;
+
+		if (reply == NULL)
+			continue;
+		end_probe(i, reply);
+		http_free(probes[i]);
+		probes[i] = NULL;
+	}
 }
 
 /* Milliseconds after which poll wants to run. */
@@ -156,26 +260,23 @@ long
 es_server_timeout(void)
 {
 	long curl;
-	long retry;
+	long retry = -1;
 
 	if (client == NULL)
 		return -1;
-	if (probe != NULL && http_reply(probe) != NULL)
-		return 0;
 	curl = http_client_timeout(client);
-	if (health == SINK_READY || probe != NULL)
-		return curl;
-	retry = sink_backoff_left(&backoff);
-	return curl < 0 ? retry : Min(curl, retry);
-}
+	for (int i = 0; i < hosts.n; i++)
+	{
+		long left = sink_backoff_left(&hosts.list[i].backoff);
 
-/* State of the connection and why it is so. */
-SinkHealth
-es_server_health(const char **error)
-{
-	if (error != NULL)
-		*error = last_error;
-	return health;
+		if (probes[i] != NULL && http_reply(probes[i]) != NULL)
+			return 0;
+		if (probes[i] == NULL && hosts.list[i].state != HOST_LIVE && (retry < 0 || left < retry))
+			retry = left;
+	}
+	if (curl < 0 || retry < 0)
+		return Max(curl, retry);
+	return Min(curl, retry);
 }
 
 /* The client that all requests share. */
@@ -192,47 +293,61 @@ es_server_info(void)
 	return &info;
 }
 
-/* A request of somebody failed: the server is not there, or lets us in no more. */
+/* A request of somebody failed: the host is not there, or lets us in no more. */
 static void
 take_failure(const HttpReply *reply)
 {
 	char error[SINK_REASON_MAX];
 
 	es_reply_error(reply, error, sizeof(error));
-	become(reply->status == 401 ? SINK_UNAUTHORIZED : SINK_UNREACHABLE, error);
+	leave_out(reply->host, reply->status == 401 ? HOST_DENIED : HOST_DOWN, reply, error);
+	if (reply->status == 401)
+		renew_credentials(reply->host);
 }
 
-/* Learns from any request's reply whether the server is still there and lets us in. */
+/* Bodies go plain from now on; another look is taken when the settings are read again. */
+static void
+note_gzip_refused(const HttpReply *reply)
+{
+	if (!gzip_refused)
+		ereport(LOG, (errmsg("search server \"%s\" does not take a gzip body (HTTP status %d), "
+							 "bodies are sent as they are",
+							 hosts.list[reply->host].url, reply->status)));
+	gzip_refused = true;
+}
+
+/* Learns from any request's reply whether its host is still there and lets us in. */
 void
 es_server_heed(const HttpReply *reply)
 {
+	Host *host = reply->host < hosts.n ? &hosts.list[reply->host] : NULL;
+
+	if (host == NULL)
+		return;
+	if (es_reply_refuses_gzip(reply))
+		note_gzip_refused(reply);
 	if (reply->status != 0 && reply->status != 401)
-		sink_backoff_reset(&backoff);
-	else if (health == SINK_READY)
+	{
+		if (host->state == HOST_LIVE)
+			sink_backoff_reset(&host->backoff);
+	}
+	else if (host->state == HOST_LIVE)
 		take_failure(reply);
 }
 
-/* Starts a request to url + path; a body must live until the request is freed. */
+/* Starts a request to one of the hosts; a body must live until the request is freed. */
 HttpRequest *
 es_server_call(const char *method, const char *path, const char *content_type, const char *body,
 			   size_t length, size_t max_reply)
 {
-	size_t		 base = strlen(tenancy_search_url);
-	char		*url;
-	HttpCall	 call = {0};
-	HttpRequest *request;
+	int		 host = hosts_next(&hosts);
+	HttpCall call = {0};
 
-	while (base > 0 && tenancy_search_url[base - 1] == '/')
-		base--;
-	url = psprintf("%.*s%s", (int) base, tenancy_search_url, path);
 	call.method = method;
-	call.url = url;
 	call.content_type = content_type;
 	call.body = body;
 	call.body_length = length;
 	call.max_reply = max_reply;
-	call.timeout_ms = tenancy_search_timeout;
-	request = http_start(client, &call);
-	pfree(url);
-	return request;
+	call.compress = tenancy_search_compression == COMPRESS_GZIP && !gzip_refused;
+	return call_host(Max(host, 0), &call, path);
 }

@@ -17,13 +17,17 @@ typedef struct EsServer
 	char uuid[64];
 } EsServer;
 
+/* The cluster that the hosts should be of, NULL: not known. */
+extern void es_server_expect(const char *cluster);
 extern void es_server_open(void);
 extern void es_server_close(void);
 extern void es_server_poll(void);
-/* Asks GET / again: it may be another server by now. */
+/* Asks the hosts GET / again: it may be another server by now. */
 extern void		  es_server_recheck(void);
 extern long		  es_server_timeout(void);
 extern SinkHealth es_server_health(const char **error);
+/* Why a host was left out since the last call, NULL: none was. */
+extern const char *es_server_trouble(void);
 /* NULL before open. */
 extern HttpClient	  *es_server_client(void);
 extern const EsServer *es_server_info(void);

@@ -2,139 +2,21 @@
  * http.c
  *		HTTP requests that wait on the latch, not in curl.
  *
- * libcurl's multi interface tells which sockets and which timer it waits for; the
- * sockets are kept in an epoll descriptor of the client, so that a process waits
- * for one descriptor beside its latch.  Everything here is malloc'd, since curl's
- * callbacks must not throw and what curl holds must not go with a memory context.
- *
- * libcurl may start a thread to resolve a name.  All signals are blocked while it
- * can do so: PostgreSQL's handlers must only run in the main thread.
+ * With http_client.c the only user of libcurl.
  */
 #include "postgres.h"
 
-#include <curl/curl.h>
-#include <signal.h>
-#include <sys/epoll.h>
-#include <time.h>
-#include <unistd.h>
-
-#include "lib/ilist.h"
 #include "miscadmin.h"
-#include "storage/fd.h"
 #include "storage/latch.h"
 
 #include "common/compat.h"
-#include "sink/http.h"
-#include "sink/http_auth.h"
+#include "sink/gzip.h"
+#include "sink/http_internal.h"
 
 #define CONNECT_TIMEOUT_MAX 5000L /* ms */
-#define EVENTS_PER_CALL 16
-
-struct HttpClient
-{
-	CURLM	  *multi;
-	int		   epoll_fd;
-	int64	   deadline; /* of curl's timer, ms of the monotonic clock; -1: none */
-	HttpAuth   auth;
-	char	  *ca_file; /* NULL: the system's */
-	dlist_head requests;
-	char	   setup_error[HTTP_ERROR_MAX]; /* every call fails with it, if set */
-};
-
-struct HttpRequest
-{
-	dlist_node		   node;
-	HttpClient		  *client;
-	CURL			  *easy;
-	struct curl_slist *headers;
-	bool			   added; /* to the multi handle */
-	bool			   done;
-	HttpReply		   reply;
-	char			  *buffer; /* of reply.body */
-	size_t			   capacity;
-	size_t			   max_reply;
-	char			   curl_error[CURL_ERROR_SIZE];
-};
-
-/* Milliseconds of the monotonic clock. */
-static int64
-now_ms(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (int64) now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
-
-/* Blocks every signal, so that a thread started now inherits that. */
-static void
-block_signals(sigset_t *saved)
-{
-	sigset_t all;
-
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, saved);
-}
-
-/* Complains about memory. */
-static void
-out_of_memory(void)
-{
-	ereport(ERROR, (errcode(ERRCODE_OUT_OF_MEMORY), errmsg("out of memory"),
-					errdetail("Failed in an HTTP client.")));
-}
-
-/* Initializes libcurl once per process; never in the postmaster: nobody must inherit it. */
-static void
-init_curl(void)
-{
-	static bool initialized = false;
-	sigset_t	saved;
-	CURLcode	rc;
-
-	Assert(IsUnderPostmaster || !IsPostmasterEnvironment);
-	if (initialized)
-		return;
-	block_signals(&saved);
-	rc = curl_global_init(CURL_GLOBAL_DEFAULT);
-	pthread_sigmask(SIG_SETMASK, &saved, NULL);
-	if (rc != CURLE_OK)
-		ereport(ERROR, (errcode(ERRCODE_SYSTEM_ERROR),
-						errmsg("could not initialize libcurl: %s", curl_easy_strerror(rc))));
-	initialized = true;
-}
-
-/* curl: watch a socket.  A failure here ends in the request's time-out. */
-static int
-on_socket(CURL *easy, curl_socket_t fd, int what, void *arg, void *socket_arg)
-{
-	HttpClient		  *client = arg;
-	struct epoll_event event = {0};
-
-	if (what == CURL_POLL_REMOVE)
-	{
-		(void) epoll_ctl(client->epoll_fd, EPOLL_CTL_DEL, fd, &event);
-		return 0;
-	}
-	event.data.fd = fd;
-	if (what & CURL_POLL_IN)
-		event.events |= EPOLLIN;
-	if (what & CURL_POLL_OUT)
-		event.events |= EPOLLOUT;
-	if (epoll_ctl(client->epoll_fd, EPOLL_CTL_MOD, fd, &event) != 0)
-		(void) epoll_ctl(client->epoll_fd, EPOLL_CTL_ADD, fd, &event);
-	return 0;
-}
-
-/* curl: call me again after that time. */
-static int
-on_timer(CURLM *multi, long timeout_ms, void *arg)
-{
-	HttpClient *client = arg;
-
-	client->deadline = timeout_ms < 0 ? -1 : now_ms() + timeout_ms;
-	return 0;
-}
+#define COMPRESS_MIN 1024		  /* bytes; below that it does not pay */
+#define EXPECT_MIN (1024 * 1024)  /* bytes; above that the server may refuse before they are sent */
+#define EXPECT_TIMEOUT 300L		  /* ms for a server that does not know how to */
 
 /* Makes room for more bytes and a zero behind them. */
 static bool
@@ -182,83 +64,28 @@ on_body(char *data, size_t size, size_t nmemb, void *arg)
 	return length;
 }
 
-/* Takes the settings over; a file that can't be read is remembered for every call. */
-static bool
-set_up(HttpClient *client, const char *auth_file, const char *ca_file)
-{
-	if (ca_file != NULL && ca_file[0] != '\0' && (client->ca_file = strdup(ca_file)) == NULL)
-		return false;
-	return http_auth_read(&client->auth, auth_file, client->setup_error, HTTP_ERROR_MAX);
-}
-
-/* Makes curl's multi handle report to the client. */
-static bool
-make_multi(HttpClient *client)
-{
-	client->multi = curl_multi_init();
-	return client->multi != NULL &&
-		   curl_multi_setopt(client->multi, CURLMOPT_SOCKETFUNCTION, on_socket) == CURLM_OK &&
-		   curl_multi_setopt(client->multi, CURLMOPT_SOCKETDATA, client) == CURLM_OK &&
-		   curl_multi_setopt(client->multi, CURLMOPT_TIMERFUNCTION, on_timer) == CURLM_OK &&
-		   curl_multi_setopt(client->multi, CURLMOPT_TIMERDATA, client) == CURLM_OK;
-}
-
-/* Makes a client; it reads the credentials now and not again. */
-HttpClient *
-http_client_open(const char *auth_file, const char *ca_file)
-{
-	HttpClient *client;
-
-	init_curl();
-	client = calloc(1, sizeof(HttpClient));
-	if (client == NULL)
-		out_of_memory();
-	dlist_init(&client->requests);
-	client->deadline = -1;
-	ReserveExternalFD();
-	client->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
-	if (client->epoll_fd < 0 || !set_up(client, auth_file, ca_file) || !make_multi(client))
-	{
-		http_client_close(client);
-		out_of_memory();
-	}
-	return client;
-}
-
-/* Becomes readable when http_client_drive has something to do. */
-pgsocket
-http_client_fd(HttpClient *client)
-{
-	return client->epoll_fd;
-}
-
-/* Milliseconds after which http_client_drive wants to run without an event, -1: never. */
-long
-http_client_timeout(HttpClient *client)
-{
-	if (client->deadline < 0)
-		return -1;
-	return (long) Max(client->deadline - now_ms(), 0);
-}
-
 /* Writes down how a request ended. */
-static void
-finish(HttpRequest *request, CURLcode result)
+void
+http_finish(HttpRequest *request, CURLcode result)
 {
 	HttpReply *reply = &request->reply;
 	long	   status = 0;
 	curl_off_t retry_after = 0;
 
 	request->done = true;
-	reply->body = request->buffer != NULL ? request->buffer : "";
-	if (result == CURLE_OK || reply->truncated)
-	{
+	if (request->easy != NULL)
 		curl_easy_getinfo(request->easy, CURLINFO_RESPONSE_CODE, &status);
+	reply->body = request->buffer != NULL ? request->buffer : "";
+	/* A server may close the connection with its 413 before it has the whole body. */
+	if (result == CURLE_OK || reply->truncated || status == 413)
+	{
 		curl_easy_getinfo(request->easy, CURLINFO_RETRY_AFTER, &retry_after);
 		reply->status = (int) status;
 		reply->retry_after = (long) Min(Max(retry_after, 0), 86400);
 	}
-	else if (reply->error[0] == '\0')
+	else
+		reply->timed_out = result == CURLE_OPERATION_TIMEDOUT;
+	if (reply->status == 0 && reply->error[0] == '\0')
 		strlcpy(reply->error,
 				request->curl_error[0] != '\0' ? request->curl_error : curl_easy_strerror(result),
 				HTTP_ERROR_MAX);
@@ -270,7 +97,7 @@ detach(HttpRequest *request)
 {
 	sigset_t saved;
 
-	block_signals(&saved);
+	http_block_signals(&saved);
 	if (request->added)
 		curl_multi_remove_handle(request->client->multi, request->easy);
 	if (request->easy != NULL)
@@ -282,94 +109,14 @@ detach(HttpRequest *request)
 }
 
 /* Ends a request whose client goes. */
-static void
-abandon(HttpRequest *request)
+void
+http_abandon(HttpRequest *request)
 {
 	detach(request);
 	if (request->done)
 		return;
 	strlcpy(request->reply.error, "the connection was closed", HTTP_ERROR_MAX);
-	finish(request, CURLE_ABORTED_BY_CALLBACK);
-}
-
-/* Closes its connections; requests that run end with an error, and are still to be freed. */
-void
-http_client_close(HttpClient *client)
-{
-	sigset_t saved;
-
-	if (client == NULL)
-		return;
-	while (!dlist_is_empty(&client->requests))
-		abandon(dlist_head_element(HttpRequest, node, &client->requests));
-	block_signals(&saved);
-	if (client->multi != NULL)
-		curl_multi_cleanup(client->multi);
-	pthread_sigmask(SIG_SETMASK, &saved, NULL);
-	if (client->epoll_fd >= 0)
-		close(client->epoll_fd);
-	ReleaseExternalFD();
-	http_auth_free(&client->auth);
-	free(client->ca_file);
-	free(client);
-}
-
-/* Takes over what curl has finished. */
-static void
-collect_finished(HttpClient *client)
-{
-	CURLMsg *message;
-	int		 left;
-
-	while ((message = curl_multi_info_read(client->multi, &left)) != NULL)
-	{
-		HttpRequest *request = NULL;
-
-		if (message->msg != CURLMSG_DONE)
-			continue;
-		curl_easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, (char **) &request);
-		finish(request, message->data.result);
-	}
-}
-
-/* Hands the sockets' events to curl. */
-static void
-drive_sockets(HttpClient *client)
-{
-	struct epoll_event events[EVENTS_PER_CALL];
-	int				   running;
-	int				   n = epoll_wait(client->epoll_fd, events, EVENTS_PER_CALL, 0);
-
-	for (int i = 0; i < n; i++)
-	{
-		int what = 0;
-
-		if (events[i].events & EPOLLIN)
-			what |= CURL_CSELECT_IN;
-		if (events[i].events & EPOLLOUT)
-			what |= CURL_CSELECT_OUT;
-		if (events[i].events & (EPOLLERR | EPOLLHUP))
-			what |= CURL_CSELECT_ERR;
-		curl_multi_socket_action(client->multi, events[i].data.fd, what, &running);
-	}
-}
-
-/* Does what can be done without waiting; cheap if that is nothing. */
-void
-http_client_drive(HttpClient *client)
-{
-	sigset_t saved;
-	int		 running;
-
-	block_signals(&saved);
-	drive_sockets(client);
-	if (http_client_timeout(client) == 0)
-	{
-		client->deadline = -1;
-		curl_multi_socket_action(client->multi, CURL_SOCKET_TIMEOUT, 0, &running);
-	}
-	collect_finished(client);
-	pthread_sigmask(SIG_SETMASK, &saved, NULL);
+	http_finish(request, CURLE_ABORTED_BY_CALLBACK);
 }
 
 /* True if the URL names this machine: no proxy is asked for it. */
@@ -401,8 +148,7 @@ is_loopback(const char *url)
 static CURLcode
 set_common_options(HttpRequest *request, CURL *easy)
 {
-	HttpClient *client = request->client;
-	CURLcode	rc = CURLE_OK;
+	CURLcode rc = CURLE_OK;
 
 	SET(CURLOPT_PRIVATE, request);
 	SET(CURLOPT_ERRORBUFFER, request->curl_error);
@@ -410,7 +156,6 @@ set_common_options(HttpRequest *request, CURL *easy)
 	SET(CURLOPT_TCP_NODELAY, 1L);
 	SET(CURLOPT_TCP_KEEPALIVE, 1L);
 	SET(CURLOPT_HTTP_VERSION, (long) CURL_HTTP_VERSION_1_1);
-	SET(CURLOPT_ACCEPT_ENCODING, "");
 	SET(CURLOPT_FOLLOWLOCATION, 0L);
 #if LIBCURL_VERSION_NUM >= 0x075500
 	SET(CURLOPT_PROTOCOLS_STR, "http,https");
@@ -423,8 +168,24 @@ set_common_options(HttpRequest *request, CURL *easy)
 #endif
 	SET(CURLOPT_WRITEFUNCTION, on_body);
 	SET(CURLOPT_WRITEDATA, request);
+	SET(CURLOPT_EXPECT_100_TIMEOUT_MS, EXPECT_TIMEOUT);
+	return rc;
+}
+
+/* What lets us in, and shows that it is the right server. */
+static CURLcode
+set_trust_options(HttpRequest *request, CURL *easy)
+{
+	HttpClient *client = request->client;
+	CURLcode	rc = CURLE_OK;
+
 	if (client->ca_file != NULL)
 		SET(CURLOPT_CAINFO, client->ca_file);
+	if (client->cert_file != NULL)
+	{
+		SET(CURLOPT_SSLCERT, client->cert_file);
+		SET(CURLOPT_SSLKEY, client->key_file != NULL ? client->key_file : client->cert_file);
+	}
 	if (client->auth.user_password != NULL)
 	{
 		SET(CURLOPT_HTTPAUTH, (long) CURLAUTH_BASIC);
@@ -445,22 +206,28 @@ set_call_options(HttpRequest *request, CURL *easy, const HttpCall *call)
 	SET(CURLOPT_TIMEOUT_MS, call->timeout_ms);
 	SET(CURLOPT_CONNECTTIMEOUT_MS, Min(call->timeout_ms, CONNECT_TIMEOUT_MAX));
 	SET(CURLOPT_HTTPHEADER, request->headers);
+	if (call->compress)
+		SET(CURLOPT_ACCEPT_ENCODING, "gzip");
 	if (call->content_type != NULL)
 	{
-		SET(CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t) call->body_length);
-		SET(CURLOPT_POSTFIELDS, call->body != NULL ? call->body : "");
+		SET(CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t) request->body_length);
+		SET(CURLOPT_POSTFIELDS, request->body);
 	}
 	SET(CURLOPT_CUSTOMREQUEST, call->method);
 	return rc;
 }
 
-/* Headers of a request; the one against "100 Continue" saves a round trip per bulk. */
+/*
+ * Headers of a request.  "100 Continue" is a round trip, which a small body can do without;
+ * a large one that the server refuses would else end in a broken connection, not in a 413.
+ */
 static bool
 make_headers(HttpRequest *request, const HttpCall *call)
 {
 	char		type[128];
-	const char *lines[] = {"Expect:", request->client->auth.header,
-						   call->content_type != NULL ? type : NULL};
+	const char *lines[] = {request->body_length < EXPECT_MIN ? "Expect:" : "Expect: 100-continue",
+						   request->client->auth.header, call->content_type != NULL ? type : NULL,
+						   request->reply.compressed ? "Content-Encoding: gzip" : NULL};
 
 	if (call->content_type != NULL)
 		snprintf(type, sizeof(type), "Content-Type: %s", call->content_type);
@@ -478,6 +245,21 @@ make_headers(HttpRequest *request, const HttpCall *call)
 	return true;
 }
 
+/* The body as it is sent; without memory for that it stays as it is. */
+static void
+set_body(HttpRequest *request, const HttpCall *call)
+{
+	request->body = call->body != NULL ? call->body : "";
+	request->body_length = call->body_length;
+	if (!call->compress || call->body_length < COMPRESS_MIN)
+		return;
+	request->compressed = gzip_compress(call->body, call->body_length, &request->body_length);
+	if (request->compressed == NULL)
+		return;
+	request->body = request->compressed;
+	request->reply.compressed = true;
+}
+
 /* Gives the request to curl, which starts it with the next drive. */
 static CURLcode
 launch(HttpRequest *request, const HttpCall *call)
@@ -488,6 +270,8 @@ launch(HttpRequest *request, const HttpCall *call)
 	if (request->easy == NULL || !make_headers(request, call))
 		return CURLE_OUT_OF_MEMORY;
 	rc = set_common_options(request, request->easy);
+	if (rc == CURLE_OK)
+		rc = set_trust_options(request, request->easy);
 	if (rc == CURLE_OK)
 		rc = set_call_options(request, request->easy, call);
 	if (rc != CURLE_OK)
@@ -507,21 +291,23 @@ http_start(HttpClient *client, const HttpCall *call)
 	CURLcode	 rc;
 
 	if (request == NULL)
-		out_of_memory();
+		http_out_of_memory();
 	request->client = client;
+	request->reply.host = call->host;
+	set_body(request, call);
 	request->max_reply = call->max_reply;
 	dlist_push_tail(&client->requests, &request->node);
 	if (client->setup_error[0] != '\0')
 	{
 		strlcpy(request->reply.error, client->setup_error, HTTP_ERROR_MAX);
-		finish(request, CURLE_FAILED_INIT);
+		http_finish(request, CURLE_FAILED_INIT);
 		return request;
 	}
-	block_signals(&saved);
+	http_block_signals(&saved);
 	rc = launch(request, call);
 	pthread_sigmask(SIG_SETMASK, &saved, NULL);
 	if (rc != CURLE_OK)
-		finish(request, rc);
+		http_finish(request, rc);
 	return request;
 }
 
@@ -540,6 +326,7 @@ http_free(HttpRequest *request)
 		return;
 	if (request->client != NULL)
 		detach(request);
+	free(request->compressed);
 	free(request->buffer);
 	free(request);
 }

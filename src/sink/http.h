@@ -1,6 +1,6 @@
 /*
  * http.h
- *		HTTP requests that wait on the latch, not in curl.  http.c alone uses libcurl.
+ *		HTTP requests that wait on the latch, not in curl.
  */
 #ifndef TENANCY_HTTP_H
 #define TENANCY_HTTP_H
@@ -18,6 +18,9 @@ typedef struct HttpReply
 	size_t		length;
 	long		retry_after; /* seconds of Retry-After, 0 if none */
 	bool		truncated;	 /* longer than max_reply */
+	bool		timed_out;	 /* no answer within timeout_ms */
+	bool		compressed;	 /* the body was sent with gzip */
+	int			host;		 /* as in the call */
 	char		error[HTTP_ERROR_MAX];
 } HttpReply;
 
@@ -30,10 +33,23 @@ typedef struct HttpCall
 	size_t		body_length;
 	size_t		max_reply; /* bytes */
 	long		timeout_ms;
+	bool		compress; /* the body with gzip, if it is large enough for that */
+	int			host;	  /* number by which the caller knows the URL's host */
 } HttpCall;
 
-/* Credentials and CA file as the settings say; the client keeps connections alive. */
-extern HttpClient *http_client_open(const char *auth_file, const char *ca_file);
+/* Files with what a client needs to be let in and to know its server; "" or NULL: none. */
+typedef struct HttpFiles
+{
+	const char *auth; /* credentials */
+	const char *ca;	  /* empty: the system's */
+	const char *cert; /* client certificate */
+	const char *key;  /* its key; empty: it is in the certificate's file */
+} HttpFiles;
+
+/* The client keeps connections alive. */
+extern HttpClient *http_client_open(const HttpFiles *files);
+/* Reads the credentials again: true if they are others than before. */
+extern bool http_client_renew(HttpClient *client);
 /* Requests that run end with an error; they are still to be freed. */
 extern void		http_client_close(HttpClient *client);
 extern pgsocket http_client_fd(HttpClient *client);

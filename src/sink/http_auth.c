@@ -48,10 +48,25 @@ free_secret(char *secret)
 	free(secret);
 }
 
+/* True if two texts, or two times nothing, are the same. */
+static bool
+same(const char *a, const char *b)
+{
+	return a == NULL || b == NULL ? a == b : strcmp(a, b) == 0;
+}
+
+/* True if two are the same credentials. */
+bool
+http_auth_same(const HttpAuth *a, const HttpAuth *b)
+{
+	return same(a->header, b->header) && same(a->user_password, b->user_password);
+}
+
 /* Forgets the credentials. */
 void
 http_auth_free(HttpAuth *auth)
 {
 	free_secret(auth->header);
 	free_secret(auth->user_password);
+	auth->header = auth->user_password = NULL;
 }

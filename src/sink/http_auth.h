@@ -14,6 +14,7 @@ typedef struct HttpAuth
 
 /* False without memory; a file that can't be read leaves a text in error. */
 extern bool http_auth_read(HttpAuth *auth, const char *auth_file, char *error, size_t error_size);
+extern bool http_auth_same(const HttpAuth *a, const HttpAuth *b);
 extern void http_auth_free(HttpAuth *auth);
 
 #endif

@@ -76,8 +76,10 @@ typedef struct SinkBatch
 	int		  lane;
 	int		  nitems;
 	SinkItem *items;
+	size_t	  bytes;				  /* of the request */
 	int64	  retry_after_ms;		  /* what the server asked for, 0 if nothing */
 	bool	  unreachable;			  /* the server did not answer at all */
+	bool	  timed_out;			  /* unreachable: not within the time */
 	char	  error[SINK_REASON_MAX]; /* of the whole request, "" if none */
 	void *private;					  /* the sink's own, NULL when the batch is done */
 } SinkBatch;
@@ -121,6 +123,8 @@ typedef struct SinkDriver
 	SinkHealth (*health)(const char **error);
 	/* Identity of the server's data (cluster_uuid); NULL where it has none or is not known yet. */
 	const char *(*identity)(void);
+	/* The identity it had before, NULL: not known; before the first open.  NULL: has none. */
+	void (*expect)(const char *identity);
 	/* Starts a batch; the batch and what it points to live until finished says true. */
 	void (*submit)(SinkBatch *batch);
 	/* True when every item has an outcome. */
