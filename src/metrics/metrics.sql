@@ -33,3 +33,23 @@ COMMENT ON COLUMN tenancy.stat_sync.conflicts IS 'Operations the search server r
 COMMENT ON COLUMN tenancy.stat_sync.dead IS 'Dead letters';
 REVOKE ALL ON tenancy.stat_sync FROM PUBLIC;
 GRANT SELECT ON tenancy.stat_sync TO tenancy_operator, tenancy_admin, pg_monitor;
+
+CREATE FUNCTION tenancy.sync_lanes(
+        OUT sink text, OUT lane integer, OUT state text, OUT limit_actions integer, OUT limit_bytes bigint,
+        OUT in_flight integer, OUT last_ms bigint) RETURNS SETOF record
+    LANGUAGE C VOLATILE PARALLEL RESTRICTED ROWS 3 AS 'MODULE_PATHNAME', 'tenancy_sync_lanes';
+COMMENT ON FUNCTION tenancy.sync_lanes() IS 'What view tenancy.stat_sync_lanes shows';
+REVOKE ALL ON FUNCTION tenancy.sync_lanes() FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION tenancy.sync_lanes() TO tenancy_operator, tenancy_admin, pg_monitor;
+
+CREATE VIEW tenancy.stat_sync_lanes AS SELECT * FROM tenancy.sync_lanes();
+COMMENT ON VIEW tenancy.stat_sync_lanes IS 'One row for each lane of the two sinks of this database: what a lane may send, as it was adapted to the server, and what it is doing';
+COMMENT ON COLUMN tenancy.stat_sync_lanes.sink IS 'search or cache';
+COMMENT ON COLUMN tenancy.stat_sync_lanes.lane IS 'Number of the lane; a key always belongs to the same one';
+COMMENT ON COLUMN tenancy.stat_sync_lanes.state IS 'idle, in flight, backing off (after a failure, or as long as Retry-After says), held back (as many requests are in flight as the server takes well)';
+COMMENT ON COLUMN tenancy.stat_sync_lanes.limit_actions IS 'Operations that the next request may have';
+COMMENT ON COLUMN tenancy.stat_sync_lanes.limit_bytes IS 'Bytes at which the next request is closed';
+COMMENT ON COLUMN tenancy.stat_sync_lanes.in_flight IS 'Operations of the request that is under way, 0: there is none';
+COMMENT ON COLUMN tenancy.stat_sync_lanes.last_ms IS 'Milliseconds that the last request took';
+REVOKE ALL ON tenancy.stat_sync_lanes FROM PUBLIC;
+GRANT SELECT ON tenancy.stat_sync_lanes TO tenancy_operator, tenancy_admin, pg_monitor;

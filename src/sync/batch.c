@@ -22,6 +22,8 @@
 #define PARK_LOCKED_MS 100
 #define OVERDUE_MS 10000
 #define READ_ATTEMPTS 3
+#define ACTION_BYTES 120 /* of an item's action, without its names */
+#define DOCUMENT_MAX (100 * 1024 * 1024)
 
 /* What is under construction. */
 typedef struct BatchBuilder
@@ -31,7 +33,10 @@ typedef struct BatchBuilder
 	StringInfoData docs;
 	int			  *offsets; /* of each item's document in docs */
 	int			   ntaken;
-	int			   next; /* first of worker->taken not dealt with */
+	int			   next;   /* first of worker->taken not dealt with */
+	Size		   most;   /* bytes of the request */
+	Size		   around; /* bytes of it that are not in docs */
+	bool		   full;
 	DirtyEntry	 **over; /* need nothing sent; done when the transaction has committed */
 	int			   nover;
 } BatchBuilder;
@@ -45,7 +50,6 @@ batch_init_lanes(SinkWorker *worker, int nlanes)
 	for (int i = 0; i < nlanes; i++)
 	{
 		worker->lanes[i].number = i;
-		worker->lanes[i].limit = tenancy_bulk_actions;
 		worker->lanes[i].context =
 			AllocSetContextCreate(TopMemoryContext, "pg_tenancy batch", ALLOCSET_DEFAULT_SIZES);
 	}
@@ -56,6 +60,15 @@ static uint64
 version_of(SinkWorker *worker, const DirtyEntry *entry)
 {
 	return ((uint64) worker->epoch << 52) | entry->version_lsn;
+}
+
+/* Bytes that the request has for an item besides its document, about. */
+static Size
+action_bytes(const SinkItem *item)
+{
+	Size alias = item->target != NULL && item->target->alias ? strlen(item->target->alias) : 0;
+
+	return ACTION_BYTES + alias + item->key_length;
 }
 
 /* Puts an entry into the batch; the caller fills in the rest. */
@@ -74,7 +87,22 @@ add_item(BatchBuilder *builder, DirtyEntry *entry, const SinkTarget *target, Sin
 	item->key = entry->key;
 	item->key_length = entry->key_length;
 	item->version = version_of(builder->worker, entry);
+	builder->around += action_bytes(item);
 	return item;
+}
+
+/* A document that no server takes is not sent at all. */
+static void
+refuse_document(BatchBuilder *builder, SinkItem *item, int start)
+{
+	StringInfo docs = &builder->docs;
+
+	item->outcome = SINK_REFUSED;
+	item->status = 413;
+	snprintf(item->reason, SINK_REASON_MAX, "the document has %d bytes, the limit is %d",
+			 docs->len - start, DOCUMENT_MAX);
+	docs->len = start;
+	docs->data[start] = '\0';
 }
 
 /* Reads one row into the batch. */
@@ -90,6 +118,11 @@ add_row(BatchBuilder *builder, DirtyEntry *entry, const SinkTarget *target, RowR
 	if (reader == NULL || !row_reader_fetch(reader, entry->key, entry->key_length, docs))
 		return;
 	item->action = SINK_PUT;
+	if (docs->len - start > DOCUMENT_MAX)
+	{
+		refuse_document(builder, item, start);
+		return;
+	}
 	item->doc_length = docs->len - start;
 	appendStringInfoChar(docs, '\0');
 }
@@ -161,14 +194,38 @@ hold_back(BatchBuilder *builder, int end, const SinkTarget *target, int ms)
 		park_run(builder, end, ms);
 }
 
+/* Takes the last row out of the batch again: the next request begins with it. */
+static void
+take_back(BatchBuilder *builder)
+{
+	SinkBatch *batch = &builder->lane->batch;
+
+	batch->nitems--;
+	builder->next--;
+	builder->docs.len = builder->offsets[batch->nitems];
+	builder->around -= action_bytes(&batch->items[batch->nitems]);
+}
+
+/* Notices that the batch is full, or more than that where the server's limit is known. */
+static void
+check_room(BatchBuilder *builder)
+{
+	Size bytes = builder->docs.len + builder->around;
+
+	builder->full = bytes >= builder->most;
+	if (bytes > builder->most && builder->lane->batch.nitems > 1 && pace_is_strict(builder->worker))
+		take_back(builder);
+}
+
 /* Reads a run of rows until the batch is full. */
 static void
 read_run(BatchBuilder *builder, int end, const SinkTarget *target, RowReader *reader)
 {
-	Size most = (Size) tenancy_bulk_bytes * 1024;
-
-	while (builder->next < end && (builder->docs.len < most || builder->lane->batch.nitems == 0))
+	while (builder->next < end && !builder->full)
+	{
 		add_row(builder, builder->worker->taken[builder->next++], target, reader);
+		check_room(builder);
+	}
 }
 
 /*
@@ -295,9 +352,8 @@ static void
 fill_batch(BatchBuilder *builder)
 {
 	SinkWorker *worker = builder->worker;
-	Size		most = (Size) tenancy_bulk_bytes * 1024;
 
-	while (builder->next < builder->ntaken && builder->docs.len < most)
+	while (builder->next < builder->ntaken && !builder->full)
 	{
 		int end = run_end(builder);
 
@@ -334,6 +390,7 @@ init_builder(BatchBuilder *builder, SinkWorker *worker, SyncLane *lane, int n)
 	builder->worker = worker;
 	builder->lane = lane;
 	builder->ntaken = n;
+	builder->most = pace_bytes(worker, lane);
 	builder->offsets = palloc(n * sizeof(int));
 	initStringInfo(&builder->docs);
 	lane->batch.lane = lane->number;
@@ -384,7 +441,7 @@ handle_read_error(BatchBuilder *builder, ErrorData *error)
 	}
 	return_all(builder, true);
 	builder->lane->careful = builder->ntaken;
-	batch_back_off(builder->lane);
+	pace_read_failed(builder->lane);
 }
 
 /* Gives up a key whose row cannot be read. */
@@ -400,6 +457,14 @@ give_up(SinkWorker *worker, SyncLane *lane, const char *reason)
 	tenancy_tx_commit();
 	lane->batch.nitems = 0;
 	dirty_done(worker->dirty, entry);
+}
+
+/* Message with its detail, which tells the sizes where a row does not fit into memory. */
+static char *
+error_text(const ErrorData *error)
+{
+	return error->detail != NULL ? psprintf("%s: %s", error->message, error->detail)
+								 : error->message;
 }
 
 /* Reads the rows of the keys taken. */
@@ -430,7 +495,7 @@ build_batch(BatchBuilder *builder)
 			builder->lane->entries[0]->attempts >= READ_ATTEMPTS)
 		{
 			tenancy_tx_abort();
-			give_up(builder->worker, builder->lane, error->message);
+			give_up(builder->worker, builder->lane, error_text(error));
 		}
 		else
 			handle_read_error(builder, error);
@@ -444,7 +509,7 @@ static int
 take_limit(SyncLane *lane)
 {
 	if (lane->careful == 0)
-		return lane->limit;
+		return pace_actions(lane);
 	lane->careful--;
 	return 1;
 }
@@ -471,6 +536,7 @@ batch_start(SinkWorker *worker, SyncLane *lane)
 		set_documents(&builder);
 		worker->driver->submit(&lane->batch);
 		lane->busy = true;
+		pace_started(lane);
 		lane->batch_number = ++worker->batches;
 	}
 	MemoryContextSwitchTo(old);

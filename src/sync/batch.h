@@ -15,7 +15,6 @@ extern void batch_init_lanes(SinkWorker *worker, int nlanes);
 extern bool batch_start(SinkWorker *worker, SyncLane *lane);
 /* outcome.c */
 extern void batch_finish(SinkWorker *worker, SyncLane *lane);
-extern void batch_back_off(SyncLane *lane);
 extern bool batch_all_after(SinkWorker *worker, uint64 fence);
 
 #endif

@@ -14,30 +14,6 @@
 #include "sync/dead_letter.h"
 #include "sync/target.h"
 
-#define RETRY_FIRST_MS 100
-
-/* Keeps a lane back after a failure: exponentially longer, or as the server asked. */
-void
-batch_back_off(SyncLane *lane)
-{
-	int64 wait = (int64) RETRY_FIRST_MS << Min(lane->failures, 16);
-
-	wait = Min(wait, tenancy_retry_max);
-	wait = Max(wait, lane->batch.retry_after_ms);
-	wait += random() % (wait / 4 + 1);
-	lane->failures++;
-	lane->limit = Max(lane->limit / 2, 1);
-	lane->not_before = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), wait);
-}
-
-/* Lets a lane's batches grow again. */
-static void
-speed_up(SyncLane *lane)
-{
-	lane->failures = 0;
-	lane->limit = Min(tenancy_bulk_actions, lane->limit + Max(tenancy_bulk_actions / 10, 1));
-}
-
 /* Writes the dead letter of an item; opens the transaction at the first one. */
 static void
 bury(SinkWorker *worker, SyncLane *lane, int i, bool *in_transaction)
@@ -168,7 +144,6 @@ void
 batch_finish(SinkWorker *worker, SyncLane *lane)
 {
 	SinkBatch *batch = &lane->batch;
-	int		   again = 0;
 
 	worker->denied = false;
 	if (pg_atomic_read_u32(&worker->shared->worker.state) == WORKER_VERSION_REGRESSED)
@@ -185,14 +160,10 @@ batch_finish(SinkWorker *worker, SyncLane *lane)
 			dirty_done(worker->dirty, lane->entries[i]);
 		else
 			dirty_again(worker->dirty, lane->entries[i], true);
-		again += over ? 0 : 1;
 	}
 	report_error(worker, batch);
 	report_missing(worker, lane);
-	if (again > 0)
-		batch_back_off(lane);
-	else
-		speed_up(lane);
+	pace_ended(worker, lane);
 	lane->busy = false;
 	MemoryContextReset(lane->context);
 }

@@ -41,6 +41,21 @@ init_worker(WorkerShared *worker)
 	pg_atomic_init_u32(&worker->state, WORKER_STOPPED);
 }
 
+/* Sets the lanes of a sink to their first state. */
+static void
+init_lanes(SinkShared *sink)
+{
+	pg_atomic_init_u32(&sink->nlanes, 0);
+	for (int i = 0; i < TENANCY_LANES_MAX; i++)
+	{
+		pg_atomic_init_u32(&sink->lanes[i].state, LANE_IDLE);
+		pg_atomic_init_u32(&sink->lanes[i].limit_actions, 0);
+		pg_atomic_init_u32(&sink->lanes[i].limit_bytes, 0);
+		pg_atomic_init_u32(&sink->lanes[i].in_flight, 0);
+		pg_atomic_init_u32(&sink->lanes[i].last_ms, 0);
+	}
+}
+
 /* Sets a sink's part to its first state. */
 static void
 init_sink(SinkShared *sink, Ring *ring)
@@ -58,6 +73,7 @@ init_sink(SinkShared *sink, Ring *ring)
 	pg_atomic_init_u64(&sink->conflicts, 0);
 	pg_atomic_init_u64(&sink->dead, 0);
 	ConditionVariableInit(&sink->acked_cv);
+	init_lanes(sink);
 	sink->ring = ring;
 	ring_init(ring, tenancy_ring_size * 1024);
 }
@@ -144,6 +160,7 @@ tenancy_shared_reset(DatabaseShared *database, Oid dboid)
 		pg_atomic_write_u64(&sink->retries, 0);
 		pg_atomic_write_u64(&sink->conflicts, 0);
 		pg_atomic_write_u64(&sink->dead, 0);
+		pg_atomic_write_u32(&sink->nlanes, 0);
 	}
 	database->paused = false;
 	database->dboid = dboid;
@@ -248,6 +265,15 @@ worker_state_name(WorkerState state)
 		"stopped",		"starting",			 "running",			  "disabled", "unreachable",
 		"unauthorized", "version_regressed", "wal_level too low", "failed",
 	};
+
+	return state < lengthof(names) ? names[state] : "unknown";
+}
+
+/* Word that the views show. */
+const char *
+worker_lane_state_name(LaneState state)
+{
+	static const char *const names[] = {"idle", "in flight", "backing off", "held back"};
 
 	return state < lengthof(names) ? names[state] : "unknown";
 }

@@ -11,6 +11,7 @@
 #include "storage/lwlock.h"
 #include "storage/spin.h"
 
+#include "common/guc.h"
 #include "sink/sink.h"
 #include "sync/ring.h"
 
@@ -40,6 +41,25 @@ typedef struct WorkerShared
 	pg_atomic_uint32 state; /* WorkerState */
 } WorkerShared;
 
+/* What a lane of a sink is doing. */
+typedef enum LaneState
+{
+	LANE_IDLE,
+	LANE_IN_FLIGHT,
+	LANE_BACKING_OFF, /* after a failure, or because the server asked for it */
+	LANE_HELD_BACK	  /* as many requests are in flight as the server takes well */
+} LaneState;
+
+/* One lane, for tenancy.stat_sync_lanes. */
+typedef struct LaneShared
+{
+	pg_atomic_uint32 state; /* LaneState */
+	pg_atomic_uint32 limit_actions;
+	pg_atomic_uint32 limit_bytes;
+	pg_atomic_uint32 in_flight; /* operations */
+	pg_atomic_uint32 last_ms;
+} LaneShared;
+
 /* One sink; all but the ring and wanted_stream is written by its worker alone. */
 typedef struct SinkShared
 {
@@ -56,6 +76,8 @@ typedef struct SinkShared
 	pg_atomic_uint64  conflicts;
 	pg_atomic_uint64  dead;
 	ConditionVariable acked_cv;
+	pg_atomic_uint32  nlanes; /* 0: its worker has not run yet */
+	LaneShared		  lanes[TENANCY_LANES_MAX];
 	Ring			 *ring;
 } SinkShared;
 
@@ -106,5 +128,6 @@ extern void		   worker_set_state(WorkerShared *worker, WorkerState state);
 extern void		   worker_set_error(WorkerShared *worker, const char *text);
 extern void		   worker_wake(WorkerShared *worker);
 extern const char *worker_state_name(WorkerState state);
+extern const char *worker_lane_state_name(LaneState state);
 
 #endif

@@ -33,6 +33,25 @@ sink_state_epoch(void)
 	return epoch;
 }
 
+/* Tells the driver which server it was connected to before. */
+void
+sink_state_expect(SinkWorker *worker)
+{
+	Oid		 types[1] = {TEXTOID};
+	Datum	 values[1];
+	SpiScope scope;
+
+	if (worker->driver->expect == NULL)
+		return;
+	tenancy_tx_begin("pg_tenancy: looking up a sink");
+	values[0] = CStringGetTextDatum(worker->driver->name);
+	tenancy_spi_begin_as_owner(&scope);
+	tenancy_spi_exec("SELECT identity FROM tenancy.sink WHERE name = $1", 1, types, values, NULL);
+	worker->driver->expect(SPI_processed > 0 ? tenancy_spi_text(0, 1) : NULL);
+	tenancy_spi_end(&scope);
+	tenancy_tx_commit();
+}
+
 /* Writes that the sink is off. */
 static void
 note_disabled(SinkWorker *worker)

@@ -133,6 +133,7 @@ publish(SinkWorker *worker)
 	uint64		oldest = 0;
 	TimestampTz commit_time = 0;
 
+	pace_publish(worker);
 	if (!worker->streaming)
 		return;
 	if (dirty_oldest(worker->dirty, &oldest, &commit_time))
@@ -197,22 +198,20 @@ run_lanes(SinkWorker *worker)
 	bool		ready = worker->enabled && worker->driver->health(&error) == SINK_READY;
 	bool		moved = false;
 	uint64		oldest = target_age() + 1;
+	int			first = worker->pace.turn;
 
+	pace_tick(worker);
 	for (int i = 0; i < worker->nlanes; i++)
 	{
-		SyncLane *lane = &worker->lanes[i];
+		SyncLane *lane = &worker->lanes[(first + i) % worker->nlanes];
 
 		if (lane->busy && worker->driver->finished(&lane->batch))
 		{
 			batch_finish(worker, lane);
 			moved = true;
 		}
-		if (!lane->busy && ready && dirty_has_work(worker->dirty, i) &&
-			(lane->not_before == 0 || lane->not_before <= GetCurrentTimestamp()))
-		{
-			lane->not_before = 0;
+		if (ready && dirty_has_work(worker->dirty, lane->number) && pace_may_start(worker, lane))
 			moved |= batch_start(worker, lane);
-		}
 		if (lane->busy)
 			oldest = Min(oldest, lane->age);
 	}
@@ -238,8 +237,7 @@ wait_time(SinkWorker *worker)
 	long		driver_wait = worker->driver->timeout();
 
 	next = sooner(next, resync_due());
-	for (int i = 0; i < worker->nlanes; i++)
-		next = sooner(next, worker->lanes[i].not_before);
+	next = sooner(next, pace_due(worker));
 	if (next != 0)
 		wait = Min(wait, TimestampDifferenceMilliseconds(GetCurrentTimestamp(), next) + 1);
 	if (driver_wait >= 0)
@@ -349,6 +347,7 @@ make_worker(DatabaseShared *database, SinkKind kind)
 	worker->key_room = 1024;
 	worker->key = MemoryContextAlloc(TopMemoryContext, worker->key_room);
 	batch_init_lanes(worker, kind == SINK_SEARCH ? tenancy_search_lanes : 1);
+	pace_init(worker);
 	worker->dirty = dirty_create(worker->nlanes);
 	return worker;
 }
@@ -365,6 +364,7 @@ sink_worker_run(DatabaseShared *database, SinkKind kind)
 	request_stream(worker); /* first: capture must not wait for a worker that fails below */
 	dead_letter_load(worker);
 	backlog_load(worker);
+	sink_state_expect(worker);
 	worker->driver->open();
 	for (;;)
 	{

@@ -9,6 +9,7 @@
 
 #include "sink/sink.h"
 #include "sync/dirty.h"
+#include "sync/pace.h"
 #include "sync/shared.h"
 
 /* One request in flight at a time. */
@@ -19,9 +20,7 @@ typedef struct SyncLane
 	uint64		  batch_number; /* of it */
 	uint64		  age;			/* of targets when it was begun */
 	int			  careful;		/* keys still to be read one by one after an error */
-	int			  limit;		/* operations per batch, adapted to the server */
-	int			  failures;		/* in a row */
-	TimestampTz	  not_before;	/* back-off */
+	Pace		  pace;			/* what it may send, adapted to the server */
 	MemoryContext context;		/* of the batch */
 	SinkBatch	  batch;
 	DirtyEntry	**entries; /* batch.items[i] is about entries[i] */
@@ -37,6 +36,7 @@ typedef struct SinkWorker
 	HTAB			 *dead; /* hashes of keys that have a dead letter */
 	int				  nlanes;
 	SyncLane		 *lanes;
+	PaceServer		  pace;
 	uint64			  batches;	 /* started so far */
 	DirtyEntry		**taken;	 /* room for the keys of one batch */
 	uint64			  stream;	 /* number of the stream we wait for or read */
@@ -53,5 +53,6 @@ extern void sink_worker_run(DatabaseShared *database, SinkKind kind);
 
 extern void sink_state_check(SinkWorker *worker);
 extern int	sink_state_epoch(void);
+extern void sink_state_expect(SinkWorker *worker);
 
 #endif
