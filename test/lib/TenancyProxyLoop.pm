@@ -457,7 +457,7 @@ sub finish
 	my ($self) = @_;
 	return unless delete $connections{ $self->{id} };
 	$under_way-- if $self->{under_way};
-	if ($config->{tls} && !$self->{handshake}) { $self->{client}->close(SSL_no_shutdown => 0) }
+	if ($self->{client}->isa('IO::Socket::SSL') && !$self->{handshake}) { $self->{client}->close(SSL_no_shutdown => 0) }
 	close $_ for grep { defined } @$self{qw(client server)};
 	return;
 }
@@ -471,7 +471,7 @@ sub abort
 	for my $socket (grep { defined } @$self{qw(server client)})
 	{
 		setsockopt($socket, SOL_SOCKET, SO_LINGER, pack('ii', 1, 0));
-		if ($config->{tls} && $socket == $self->{client}) { $socket->close(SSL_no_shutdown => 1, SSL_fast_shutdown => 1) }
+		if ($socket->isa('IO::Socket::SSL')) { $socket->close(SSL_no_shutdown => 1, SSL_fast_shutdown => 1) }
 		close $socket;
 	}
 	return;
