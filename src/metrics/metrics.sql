@@ -36,7 +36,7 @@ GRANT SELECT ON tenancy.stat_sync TO tenancy_operator, tenancy_admin, pg_monitor
 
 CREATE FUNCTION tenancy.sync_lanes(
         OUT sink text, OUT lane integer, OUT state text, OUT limit_actions integer, OUT limit_bytes bigint,
-        OUT in_flight integer, OUT last_ms bigint) RETURNS SETOF record
+        OUT in_flight integer, OUT last_ms bigint, OUT lanes_allowed integer) RETURNS SETOF record
     LANGUAGE C VOLATILE PARALLEL RESTRICTED ROWS 3 AS 'MODULE_PATHNAME', 'tenancy_sync_lanes';
 COMMENT ON FUNCTION tenancy.sync_lanes() IS 'What view tenancy.stat_sync_lanes shows';
 REVOKE ALL ON FUNCTION tenancy.sync_lanes() FROM PUBLIC;
@@ -51,5 +51,6 @@ COMMENT ON COLUMN tenancy.stat_sync_lanes.limit_actions IS 'Operations that the 
 COMMENT ON COLUMN tenancy.stat_sync_lanes.limit_bytes IS 'Bytes at which the next request is closed';
 COMMENT ON COLUMN tenancy.stat_sync_lanes.in_flight IS 'Operations of the request that is under way, 0: there is none';
 COMMENT ON COLUMN tenancy.stat_sync_lanes.last_ms IS 'Milliseconds that the last request took';
+COMMENT ON COLUMN tenancy.stat_sync_lanes.lanes_allowed IS 'Requests of this sink that may be in flight at the same time';
 REVOKE ALL ON tenancy.stat_sync_lanes FROM PUBLIC;
 GRANT SELECT ON tenancy.stat_sync_lanes TO tenancy_operator, tenancy_admin, pg_monitor;

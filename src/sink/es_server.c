@@ -48,6 +48,20 @@ es_server_health(const char **error)
 	return SINK_UNREACHABLE;
 }
 
+/* Keeps the text for the status view, where it is told again if it is another one. */
+static void
+keep_error(int host, const char *error)
+{
+	char text[SINK_REASON_MAX];
+
+	if (hosts.n > 1)
+		sink_set_textf(text, sizeof(text), "%s: %s", hosts.list[host].url, error);
+	else
+		sink_set_text(text, sizeof(text), error, strlen(error));
+	error_is_new |= strcmp(text, last_error) != 0;
+	strlcpy(last_error, text, sizeof(last_error));
+}
+
 /* Leaves a host out and logs that once, not at each try. */
 static void
 leave_out(int host, HostState state, const HttpReply *reply, const char *error)
@@ -55,23 +69,17 @@ leave_out(int host, HostState state, const HttpReply *reply, const char *error)
 	static const char *const words[] = {"unknown", "live", "unreachable", "not accessible",
 										"left out"};
 
-	bool is_new = hosts_leave_out(&hosts, host, state, reply);
-
-	error_is_new |= is_new;
-	if (is_new)
+	if (hosts_leave_out(&hosts, host, state, reply))
 		ereport(LOG, (errmsg("search server \"%s\" is %s: %s", hosts.list[host].url, words[state],
 							 error)));
-	if (hosts.n > 1)
-		sink_set_textf(last_error, sizeof(last_error), "%s: %s", hosts.list[host].url, error);
-	else
-		sink_set_text(last_error, sizeof(last_error), error, strlen(error));
+	keep_error(host, error);
 }
 
 /* Why a host was left out since the last call, NULL: none was. */
 const char *
 es_server_trouble(void)
 {
-	bool tell = error_is_new;
+	bool tell = error_is_new && last_error[0] != '\0';
 
 	error_is_new = false;
 	return tell ? last_error : NULL;
@@ -115,6 +123,16 @@ read_info(const HttpReply *reply, char *cluster)
 	return ok && info.major > 0;
 }
 
+/* True if no host is left out. */
+static bool
+all_live(void)
+{
+	for (int i = 0; i < hosts.n; i++)
+		if (hosts.list[i].state != HOST_LIVE)
+			return false;
+	return true;
+}
+
 /* A host said what it is: it takes part, unless it is of another cluster. */
 static void
 take_part(int host, const HttpReply *reply, const char *cluster)
@@ -130,7 +148,8 @@ take_part(int host, const HttpReply *reply, const char *cluster)
 		return;
 	}
 	strlcpy(info.uuid, hosts.uuid, sizeof(info.uuid));
-	last_error[0] = '\0';
+	if (all_live())
+		last_error[0] = '\0';
 	if (!was_live)
 		ereport(LOG,
 				(errmsg("search server \"%s\" is ready: %s %d.%d", hosts.list[host].url,

@@ -344,6 +344,15 @@ pace_ended(SinkWorker *worker, SyncLane *lane)
 	worker->pace.turn = (lane->number + 1) % worker->nlanes;
 }
 
+/* Ends every back-off. */
+void
+pace_stop_waiting(SinkWorker *worker)
+{
+	worker->pace.not_before = 0;
+	for (int i = 0; i < worker->nlanes; i++)
+		worker->lanes[i].pace.not_before = 0;
+}
+
 /* When a lane that waits may go on, 0: none waits. */
 TimestampTz
 pace_due(const SinkWorker *worker)
@@ -388,5 +397,6 @@ pace_publish(SinkWorker *worker)
 		pg_atomic_write_u32(&shown->in_flight, lane->busy ? lane->batch.nitems : 0);
 		pg_atomic_write_u32(&shown->last_ms, lane->pace.last_ms);
 	}
+	pg_atomic_write_u32(&worker->shared->lanes_allowed, (uint32) worker->pace.lanes);
 	pg_atomic_write_u32(&worker->shared->nlanes, worker->nlanes);
 }

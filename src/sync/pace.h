@@ -53,6 +53,8 @@ extern void pace_started(struct SyncLane *lane);
 extern void pace_ended(struct SinkWorker *worker, struct SyncLane *lane);
 /* Rows of a lane could not be read. */
 extern void pace_read_failed(struct SyncLane *lane);
+/* Settings were read again: whoever did that does not want to wait. */
+extern void pace_stop_waiting(struct SinkWorker *worker);
 /* When a lane that waits may go on, 0: none waits. */
 extern TimestampTz pace_due(const struct SinkWorker *worker);
 /* Shows it in tenancy.stat_sync_lanes. */

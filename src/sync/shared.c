@@ -46,6 +46,7 @@ static void
 init_lanes(SinkShared *sink)
 {
 	pg_atomic_init_u32(&sink->nlanes, 0);
+	pg_atomic_init_u32(&sink->lanes_allowed, 0);
 	for (int i = 0; i < TENANCY_LANES_MAX; i++)
 	{
 		pg_atomic_init_u32(&sink->lanes[i].state, LANE_IDLE);

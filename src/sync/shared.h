@@ -77,6 +77,7 @@ typedef struct SinkShared
 	pg_atomic_uint64  dead;
 	ConditionVariable acked_cv;
 	pg_atomic_uint32  nlanes; /* 0: its worker has not run yet */
+	pg_atomic_uint32  lanes_allowed;
 	LaneShared		  lanes[TENANCY_LANES_MAX];
 	Ring			 *ring;
 } SinkShared;

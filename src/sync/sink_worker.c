@@ -268,6 +268,7 @@ reload(SinkWorker *worker)
 	ConfigReloadPending = false;
 	ProcessConfigFile(PGC_SIGHUP);
 	worker->driver->open();
+	pace_stop_waiting(worker);
 	if (worker->driver->configured())
 		worker->enabled = false; /* until it is known whether it is the same server */
 	sink_state_check(worker);
