@@ -40,6 +40,8 @@ $(OBJS): $(sort $(wildcard src/*.h src/*/*.h))
 include test/test.mk
 
 # Performance claims: one command each.
-.PHONY: bench-sync
+.PHONY: bench-sync bench-fairness
 bench-sync: all
 	bench/sync
+bench-fairness: all
+	bench/fairness

@@ -101,7 +101,7 @@ is_paused(Oid relid, Oid schema)
 }
 
 /*
- * Takes keys of held relations: of paused tenants at once, of refused relations when they
+ * Takes keys of held relations: of what is paused at once, of refused relations when they
  * hold back the WAL or a scan's chunk.
  */
 static void
@@ -110,11 +110,14 @@ take_held(Lot *lot, bool holds_wal)
 	DirtySet *dirty = lot->worker->dirty;
 	bool	  all = holds_wal || dirty_chunk_open(dirty) > 0;
 
-	if ((!all || hold_count() == 0) && !pause_covers_any())
+	if ((!all || hold_count() == 0) && !pause_covers_any() && !lot->worker->paused)
 		return;
 	if (GetCurrentTimestamp() < held_not_before)
 		return;
-	lot->n = dirty_take_held(dirty, all ? is_held : is_paused, SPILL_KEYS, lot->entries);
+	if (lot->worker->paused)
+		lot->n = dirty_take_longest(dirty, SPILL_KEYS, lot->entries);
+	else
+		lot->n = dirty_take_held(dirty, all ? is_held : is_paused, SPILL_KEYS, lot->entries);
 	if (lot->n < SPILL_KEYS)
 		held_not_before = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), HELD_EVERY_MS);
 }
