@@ -5,7 +5,7 @@ EXTVERSION = $(shell sed -n "s/^default_version = '\(.*\)'/\1/p" pg_tenancy.cont
 # The install script is made of the parts below, in this order.
 SQL_PARTS = \
 	src/tenant/registry.sql src/sync/registry.sql \
-	src/sync/sync_table.sql src/sync/sync.sql \
+	src/sync/sync_table.sql src/sync/sync.sql src/sync/control.sql \
 	src/tenant/tenant.sql src/tenant/blueprint_case_studies.sql \
 	src/search/search.sql src/cache/cache.sql \
 	src/metrics/metrics.sql src/worker/worker.sql
@@ -40,6 +40,8 @@ $(OBJS): $(sort $(wildcard src/*.h src/*/*.h))
 include test/test.mk
 
 # Performance claims: one command each.
-.PHONY: bench-sync
+.PHONY: bench-sync bench-fairness
 bench-sync: all
 	bench/sync
+bench-fairness: all
+	bench/fairness

@@ -21,6 +21,7 @@
 #include "common/errors.h"
 #include "common/jsonb.h"
 #include "sink/redis_keys.h"
+#include "sync/control.h"
 #include "sync/shared.h"
 #include "tenant/tenant.h"
 
@@ -113,7 +114,14 @@ is_clean(const Tenant *tenant)
 	if (database == NULL || wal_level < WAL_LEVEL_LOGICAL || RecoveryInProgress() ||
 		tenant->cache_from > GetXLogInsertRecPtr())
 		return true;
-	return pg_atomic_read_u64(&database->sinks[SINK_CACHE].acked) >= tenant->cache_from;
+	return pg_atomic_read_u64(&database->sinks[SINK_CACHE].settled) >= tenant->cache_from;
+}
+
+/* True if what is in the cache may be used. */
+static bool
+is_usable(const Tenant *tenant)
+{
+	return is_clean(tenant) && control_is_followed(SINK_CACHE, tenant->id);
 }
 
 /* Tenant that an optional argument names; without it the current one. */
@@ -146,7 +154,7 @@ tenant_cache_get(PG_FUNCTION_ARGS)
 
 	find_tenant(fcinfo, 1, &tenant);
 	argv[1] = redis_key(fcinfo, &tenant);
-	if (!is_clean(&tenant) || !cache_call(&command, &reply) || reply.text == NULL)
+	if (!is_usable(&tenant) || !cache_call(&command, &reply) || reply.text == NULL)
 		PG_RETURN_NULL();
 	value = tenancy_jsonb_parse(reply.text, reply.length);
 	if (value != NULL)
@@ -274,7 +282,7 @@ tenant_cache_set(PG_FUNCTION_ARGS)
 	value = value_arg(fcinfo, 1, &length);
 	ttl = ttl_arg(fcinfo, 2);
 	sets = tag_sets(fcinfo, 3, &tenant, &nsets);
-	PG_RETURN_BOOL(is_clean(&tenant) && store(key, value, length, ttl, sets, nsets));
+	PG_RETURN_BOOL(is_usable(&tenant) && store(key, value, length, ttl, sets, nsets));
 }
 
 /* Removes a key; its tags forget it when it would have expired. */

@@ -50,6 +50,7 @@ typedef struct CaptureRelation
 	CaptureRegistry registry;		 /* which of our own tables */
 	uint8			sinks;			 /* bit per SinkKind; 0: not synced */
 	Oid				root;			 /* the table that the registry names */
+	Oid				schema;			 /* of root */
 	MemoryContext	context;		 /* of what follows, NULL if there is none */
 	int				nkeys;			 /* 0: its key is not known */
 	bool			key_in_identity; /* an UPDATE of it brings the old row */

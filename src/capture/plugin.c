@@ -11,6 +11,7 @@
 #include "replication/logical.h"
 #include "replication/output_plugin.h"
 #include "storage/procarray.h"
+#include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
 
@@ -69,10 +70,11 @@ on_begin(LogicalDecodingContext *context, ReorderBufferTXN *txn)
 
 /* Sends a record of a transaction to the sinks in a bit set. */
 static void
-put(Capture *capture, ReorderBufferTXN *txn, uint8 sinks, RingKind kind, Oid relid, const char *key,
-	int key_length)
+put(Capture *capture, ReorderBufferTXN *txn, uint8 sinks, RingKind kind, Oid relid, Oid schema,
+	const char *key, int key_length)
 {
 	RingRecord record = {.kind = kind,
+						 .schema = schema,
 						 .relid = relid,
 						 .key_length = key_length,
 						 .lsn = txn->final_lsn,
@@ -128,7 +130,8 @@ mark(Capture *capture, ReorderBufferTXN *txn, CaptureRelation *info, Relation re
 	 HeapTuple tuple, HeapTuple other)
 {
 	if (tuple != NULL && make_key(capture, info, relation, tuple, other))
-		put(capture, txn, info->sinks, RING_KEY, info->root, capture->key.data, capture->key.len);
+		put(capture, txn, info->sinks, RING_KEY, info->root, info->schema, capture->key.data,
+			capture->key.len);
 	else
 		return false;
 	return true;
@@ -147,9 +150,10 @@ mark_change(Capture *capture, ReorderBufferTXN *txn, CaptureRelation *info, Rela
 	bool marked_new = mark(capture, txn, info, relation, new_row, old_row);
 
 	if (new_row != NULL && !marked_new)
-		put(capture, txn, info->sinks, RING_TABLE, info->root, ALL_ROWS, sizeof(ALL_ROWS));
+		put(capture, txn, info->sinks, RING_TABLE, info->root, info->schema, ALL_ROWS,
+			sizeof(ALL_ROWS));
 	else if (!marked_old && !is_insert && (new_row == NULL || !info->key_in_identity))
-		put(capture, txn, info->sinks, RING_TABLE, info->root, NULL, 0);
+		put(capture, txn, info->sinks, RING_TABLE, info->root, info->schema, NULL, 0);
 }
 
 /* Tells every sink something once per transaction. */
@@ -157,7 +161,7 @@ static void
 tell(Capture *capture, ReorderBufferTXN *txn, RingKind kind)
 {
 	if (!(capture->told & (1 << kind)))
-		put(capture, txn, (1 << SINK_COUNT) - 1, kind, InvalidOid, NULL, 0);
+		put(capture, txn, (1 << SINK_COUNT) - 1, kind, InvalidOid, InvalidOid, NULL, 0);
 	capture->told |= 1 << kind;
 }
 
@@ -236,7 +240,7 @@ on_truncate(LogicalDecodingContext *context, ReorderBufferTXN *txn, int nrelatio
 		if (info->registry != REGISTRY_NONE)
 			on_registry_change(capture, txn, info->registry);
 		else if (info->sinks != 0)
-			put(capture, txn, info->sinks, RING_TABLE, info->root, NULL, 0);
+			put(capture, txn, info->sinks, RING_TABLE, info->root, info->schema, NULL, 0);
 	}
 }
 
@@ -267,12 +271,13 @@ on_message(LogicalDecodingContext *context, ReorderBufferTXN *txn, XLogRecPtr ls
 		!is_text(message, size, *message == TENANCY_MESSAGE_DIRTY ? 1 + sizeof(relid) : 1))
 		return;
 	if (*message == TENANCY_MESSAGE_FORGET)
-		put(capture, txn, 1 << SINK_CACHE, RING_FORGET, InvalidOid, message + 1, size - 1);
+		put(capture, txn, 1 << SINK_CACHE, RING_FORGET, InvalidOid, InvalidOid, message + 1,
+			size - 1);
 	else if (*message == TENANCY_MESSAGE_DIRTY && size > 1 + sizeof(relid))
 	{
 		memcpy(&relid, message + 1, sizeof(relid));
-		put(capture, txn, (1 << SINK_COUNT) - 1, RING_KEY, relid, message + 1 + sizeof(relid),
-			size - 1 - sizeof(relid));
+		put(capture, txn, (1 << SINK_COUNT) - 1, RING_KEY, relid, get_rel_namespace(relid),
+			message + 1 + sizeof(relid), size - 1 - sizeof(relid));
 	}
 }
 

@@ -322,9 +322,10 @@ load(CaptureRelation *info, Relation relation)
 	info->sinks = 0;
 	info->nkeys = 0;
 	info->root = root_of(relation);
+	info->schema = get_rel_namespace(info->root);
 	if (info->registry != REGISTRY_NONE || IsCatalogNamespace(RelationGetNamespace(relation)))
 		return;
-	blueprint = find_blueprint(get_rel_namespace(info->root));
+	blueprint = find_blueprint(info->schema);
 	table_name = get_rel_name(info->root);
 	if (blueprint == NULL || table_name == NULL)
 		return;

@@ -36,6 +36,14 @@ tenancy_tx_begin(const char *activity)
 	pgstat_report_activity(STATE_RUNNING, activity);
 }
 
+/* Bounds how long this transaction waits for a lock. */
+static void
+bound_locks(const char *timeout)
+{
+	(void) set_config_option("lock_timeout", timeout, PGC_SUSET, PGC_S_SESSION, GUC_ACTION_LOCAL,
+							 true, 0, false);
+}
+
 /*
  * Bounds how long this transaction of a worker waits for a lock, as the caller takes
  * ERRCODE_LOCK_NOT_AVAILABLE for "not now": no user's transaction may stop a worker.
@@ -43,8 +51,7 @@ tenancy_tx_begin(const char *activity)
 void
 tenancy_tx_bound_locks(void)
 {
-	(void) set_config_option("lock_timeout", "500ms", PGC_SUSET, PGC_S_SESSION, GUC_ACTION_LOCAL,
-							 true, 0, false);
+	bound_locks("500ms");
 }
 
 /* Hands the table statistics on: else autovacuum never sees a worker's writes. */
@@ -71,6 +78,34 @@ tenancy_tx_abort(void)
 {
 	AbortCurrentTransaction();
 	after_transaction();
+}
+
+/*
+ * Does a worker's small work in a transaction that hardly waits for locks, as the worker
+ * has other things to do and can try again later.
+ */
+bool
+tenancy_tx_try(const char *activity, void (*work)(void *arg), void *arg)
+{
+	volatile bool done = false;
+
+	tenancy_tx_begin(activity);
+	bound_locks("100ms");
+	PG_TRY();
+	{
+		work(arg);
+		tenancy_tx_commit();
+		done = true;
+	}
+	PG_CATCH();
+	{
+		if (geterrcode() != ERRCODE_LOCK_NOT_AVAILABLE)
+			PG_RE_THROW();
+		FlushErrorState();
+		tenancy_tx_abort();
+	}
+	PG_END_TRY();
+	return done;
 }
 
 /* Schema that holds the registry. */

@@ -19,6 +19,8 @@ extern void tenancy_tx_begin(const char *activity);
 extern void tenancy_tx_commit(void);
 extern void tenancy_tx_bound_locks(void);
 extern void tenancy_tx_abort(void);
+/* False: a lock could not be had soon, and nothing was done. */
+extern bool tenancy_tx_try(const char *activity, void (*work)(void *arg), void *arg);
 
 extern Oid	tenancy_schema_oid(bool missing_ok);
 extern bool tenancy_extension_exists(void);

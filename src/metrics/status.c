@@ -15,7 +15,7 @@
 
 #include "sync/shared.h"
 
-#define STATUS_COLUMNS 14
+#define STATUS_COLUMNS 15
 
 PG_FUNCTION_INFO_V1(tenancy_sync_status);
 
@@ -103,7 +103,7 @@ put_capture(ReturnSetInfo *result, DatabaseShared *database)
 	set_worker(&row, "capture", &database->capture);
 	set_progress(&row, pg_atomic_read_u64(&database->captured),
 				 pg_atomic_read_u64(&database->confirmed), 0);
-	row.nulls[5] = true;
+	row.nulls[5] = row.nulls[14] = true;
 	memset(&row.nulls[6], true, 6);
 	put_row(result, &row);
 }
@@ -118,6 +118,7 @@ put_sink(ReturnSetInfo *result, const char *name, SinkShared *sink)
 	set_progress(&row, pg_atomic_read_u64(&sink->received), pg_atomic_read_u64(&sink->acked),
 				 (TimestampTz) pg_atomic_read_u64(&sink->oldest));
 	set_counters(&row, sink);
+	row.values[14] = Int64GetDatum((int64) pg_atomic_read_u64(&sink->held));
 	put_row(result, &row);
 }
 

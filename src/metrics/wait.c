@@ -50,7 +50,7 @@ mark_position(void)
 	return target;
 }
 
-/* First sink that has not come so far, or NULL. */
+/* First sink that has not come so far, or NULL; one that is paused is not waited for. */
 static SinkShared *
 find_behind(DatabaseShared *database, XLogRecPtr target)
 {
@@ -58,6 +58,8 @@ find_behind(DatabaseShared *database, XLogRecPtr target)
 	{
 		SinkShared *sink = &database->sinks[i];
 
+		if (pg_atomic_read_u64(&sink->paused) != 0)
+			continue;
 		if (pg_atomic_read_u64(&sink->acked) < target || pg_atomic_read_u64(&sink->resyncing) != 0)
 			return sink;
 	}

@@ -14,8 +14,9 @@
 #include "sink/es_bulk.h"
 #include "sink/text.h"
 
-#define REPLY_PARTS                                                          \
-	"filter_path=took,errors,items.*._id,items.*.status,items.*.error.type," \
+/* An index without a primary shard must not make the whole request wait for it. */
+#define REPLY_PARTS                                                                     \
+	"timeout=2s&filter_path=took,errors,items.*._id,items.*.status,items.*.error.type," \
 	"items.*.error.reason,items.delete._index"
 
 /* True from 7.10 on, and in every OpenSearch. */

@@ -40,6 +40,20 @@ lacks_index(const ItemReply *answer)
 		   strstr(answer->reason, "no write index is defined") != NULL;
 }
 
+/* True if the error says that the index as a whole takes nothing now. */
+static bool
+is_blocked(const ItemReply *answer)
+{
+	static const char *const types[] = {"cluster_block_exception", "index_closed_exception",
+										"unavailable_shards_exception",
+										"no_shard_available_action_exception"};
+
+	for (int i = 0; i < lengthof(types); i++)
+		if (strcmp(answer->type, types[i]) == 0)
+			return true;
+	return false;
+}
+
 /* What a delete of nothing means: done, unless the server made an index for it. */
 static SinkOutcome
 delete_outcome(const SinkItem *item, const ItemReply *answer)
@@ -60,6 +74,8 @@ item_outcome(const SinkItem *item, const ItemReply *answer)
 		return SINK_DONE;
 	if (status == 409)
 		return SINK_CONFLICT;
+	if (is_blocked(answer))
+		return SINK_BLOCKED;
 	if (status == 429 || status == 408 || status / 100 == 5 || status == 0)
 		return SINK_AGAIN;
 	if (lacks_index(answer))
@@ -68,8 +84,6 @@ item_outcome(const SinkItem *item, const ItemReply *answer)
 		return SINK_TOO_LARGE;
 	if (status == 401 || status == 403)
 		return SINK_DENIED;
-	if (strcmp(answer->type, "index_closed_exception") == 0)
-		return SINK_AGAIN;
 	return SINK_REFUSED;
 }
 

@@ -53,7 +53,8 @@ typedef enum SinkOutcome
 	SINK_TOO_LARGE, /* 413: split, alone: dead letter */
 	SINK_REFUSED,	/* 400: this document never gets in as it is */
 	SINK_NO_INDEX,	/* 404 for the alias: provision it, then send again */
-	SINK_DENIED		/* 401, 403 block: pause the sink */
+	SINK_BLOCKED, /* this target takes nothing now (write block, no shard, closed): others go on */
+	SINK_DENIED	  /* 401, 403: nothing gets in until somebody acts */
 } SinkOutcome;
 
 typedef struct SinkItem

@@ -1,31 +1,46 @@
 /*
  * backlog.c
- *		Dirty keys that do not fit into memory: they go to tenancy.backlog.
+ *		Dirty keys in tenancy.backlog, and how they come back.
  *
- * A key in the table is safe, so the slot may go past its commit, and a sink that is
- * down holds back neither the WAL nor the other sink.  Keys come back chunk by chunk; a
- * chunk is deleted only when the sink agrees about every key of it.
+ * They come back chunk by chunk, from the relations in turn; those that are held are left
+ * out.  A chunk is deleted only when the sink agrees about every key of it, or the key has
+ * been written again.
  */
 #include "postgres.h"
 
-#include "catalog/pg_type.h"
-#include "miscadmin.h"
-#include "utils/array.h"
-#include "utils/builtins.h"
+#include "utils/hsearch.h"
+#include "utils/lsyscache.h"
+#include "utils/memutils.h"
 #include "utils/timestamp.h"
 
 #include "common/guc.h"
 #include "common/spi.h"
 #include "sync/backlog.h"
+#include "sync/backlog_table.h"
+#include "sync/hold.h"
+#include "sync/pause.h"
 
-#define SPILL_KEYS 5000				 /* per statement */
-#define SPILL_LAG (16 * 1024 * 1024) /* bytes of WAL */
-#define CHUNK_KEYS 5000				 /* at most; less where the memory is small */
-#define KEY_BYTES 256				 /* about what a key takes in memory */
+#define CHUNK_KEYS 5000 /* at most; less where the memory is small */
+#define CHUNK_RELATIONS 64
+#define TRIAL_KEYS 16 /* of a relation that was refused */
+#define KEY_BYTES 256 /* about what a key takes in memory */
+#define RETRY_MS 1000
 
-static uint64 count = 0;   /* keys in the table */
-static int64  last_id = 0; /* of the open chunk, 0: none is open */
-static uint64 chunk = 0;   /* keys of the open chunk */
+static HTAB		  *relations = NULL; /* relid → BacklogRelation */
+static dlist_head  turns = DLIST_STATIC_INIT(turns);
+static uint64	   count = 0; /* keys in the table */
+static TimestampTz not_before = 0;
+
+/* What one turn of the pump works on. */
+typedef struct Chunk
+{
+	SinkWorker		*worker;
+	int				 n;
+	BacklogRelation *relations[CHUNK_RELATIONS];
+	int64			 most[CHUNK_RELATIONS];
+} Chunk;
+
+static Chunk open_chunk; /* n = 0: there is none */
 
 /* Number of keys in the table. */
 uint64
@@ -34,215 +49,226 @@ backlog_count(void)
 	return count;
 }
 
-/* Runs a statement about this sink's keys: $1 sink, $2 id. */
-static void
-exec_for_sink(SinkWorker *worker, const char *sql, int64 id)
+/* Number of keys in the table, but for those of paused tenants. */
+uint64
+backlog_waited_for(void)
 {
-	Oid	  types[2] = {TEXTOID, INT8OID};
-	Datum values[2] = {CStringGetTextDatum(worker->driver->name), Int64GetDatum(id)};
+	uint64	   waited = count;
+	dlist_iter iter;
 
-	tenancy_spi_exec(sql, 2, types, values, NULL);
+	if (!pause_covers_any())
+		return waited;
+	dlist_foreach (iter, &turns)
+	{
+		BacklogRelation *relation = dlist_container(BacklogRelation, turn, iter.cur);
+
+		if (pause_covers(relation->schema))
+			waited -= relation->count;
+	}
+	return waited;
 }
 
-/* Counts what an earlier process left, when the worker starts. */
+/* True if a relation has keys in the table. */
+bool
+backlog_has(Oid relid)
+{
+	return relations != NULL && hash_search(relations, &relid, HASH_FIND, NULL) != NULL;
+}
+
+/* Finds or makes a relation. */
+static BacklogRelation *
+find_relation(Oid relid, Oid schema)
+{
+	HASHCTL ctl = {
+		.keysize = sizeof(Oid), .entrysize = sizeof(BacklogRelation), .hcxt = TopMemoryContext};
+	BacklogRelation *relation;
+	bool			 found;
+
+	if (relations == NULL)
+		relations =
+			hash_create("pg_tenancy backlog", 64, &ctl, HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
+	relation = hash_search(relations, &relid, HASH_ENTER, &found);
+	if (!found)
+	{
+		relation->schema = schema;
+		relation->count = 0;
+		relation->after = relation->chunk_last = 0;
+		relation->chunk_keys = -1;
+		dlist_push_tail(&turns, &relation->turn);
+	}
+	return relation;
+}
+
+/* Counts what an earlier process left of a relation. */
+static void
+found_relation(Oid relid, uint64 keys)
+{
+	Oid schema = OidIsValid(relid) ? get_rel_namespace(relid) : InvalidOid;
+
+	find_relation(relid, schema)->count += keys;
+	count += keys;
+}
+
+/* Looks what an earlier process left, when the worker starts. */
 void
 backlog_load(SinkWorker *worker)
 {
-	SpiScope scope;
-
 	tenancy_tx_begin("pg_tenancy: counting the backlog");
-	tenancy_spi_begin_as_owner(&scope);
-	exec_for_sink(worker, "SELECT count(*) FROM tenancy.backlog WHERE sink = $1 AND id > $2", 0);
-	count = (uint64) tenancy_spi_int64(0, 1);
-	tenancy_spi_end(&scope);
+	backlog_table_count(worker->driver->name, found_relation);
 	tenancy_tx_commit();
 }
 
-/* Forgets everything: the sink is switched off.  Needs a transaction. */
+/* Deletes everything, as the sink is switched off; needs a transaction. */
 void
 backlog_clear(SinkWorker *worker)
 {
-	SpiScope scope;
-
-	tenancy_spi_begin_as_owner(&scope);
-	exec_for_sink(worker, "DELETE FROM tenancy.backlog WHERE sink = $1 AND id > $2", 0);
-	tenancy_spi_end(&scope);
-	count = 0;
-	last_id = 0;
+	backlog_table_clear(worker->driver->name);
 }
 
-/* An array of n values. */
-static Datum
-make_array(Datum *values, int n, Oid type, int length, bool by_value, char align)
-{
-	return PointerGetDatum(construct_array(values, n, type, length, by_value, align));
-}
-
-/* A key as bytea. */
-static Datum
-key_bytea(const DirtyEntry *entry)
-{
-	bytea *value = palloc(VARHDRSZ + entry->key_length);
-
-	SET_VARSIZE(value, VARHDRSZ + entry->key_length);
-	memcpy(VARDATA(value), entry->key, entry->key_length);
-	return PointerGetDatum(value);
-}
-
-/* Writes n keys in the order in which they were taken. */
-static void
-write_keys(SinkWorker *worker, DirtyEntry **entries, int n)
-{
-	static SPIPlanPtr plan = NULL;
-	Oid				  types[4] = {TEXTOID, INT2ARRAYOID, OIDARRAYOID, BYTEAARRAYOID};
-	Datum			  values[4];
-	Datum			 *kinds = palloc(n * sizeof(Datum));
-	Datum			 *relids = palloc(n * sizeof(Datum));
-	Datum			 *keys = palloc(n * sizeof(Datum));
-	SpiScope		  scope;
-
-	for (int i = 0; i < n; i++)
-	{
-		kinds[i] = Int16GetDatum(entries[i]->kind);
-		relids[i] = ObjectIdGetDatum(entries[i]->relid);
-		keys[i] = key_bytea(entries[i]);
-	}
-	values[0] = CStringGetTextDatum(worker->driver->name);
-	values[1] = make_array(kinds, n, INT2OID, 2, true, TYPALIGN_SHORT);
-	values[2] = make_array(relids, n, OIDOID, 4, true, TYPALIGN_INT);
-	values[3] = make_array(keys, n, BYTEAOID, -1, false, TYPALIGN_INT);
-	tenancy_spi_begin_as_owner(&scope);
-	tenancy_spi_exec_saved(&plan,
-						   "INSERT INTO tenancy.backlog (sink, kind, relid, key)"
-						   " SELECT $1, u.kind, u.relid, u.key"
-						   " FROM unnest($2, $3, $4) WITH ORDINALITY u(kind, relid, key, n)"
-						   " ORDER BY u.n",
-						   4, types, values, NULL);
-	tenancy_spi_end(&scope);
-}
-
-/* Takes up to n waiting keys of any lane. */
-static int
-take_waiting(SinkWorker *worker, DirtyEntry **entries, int n)
-{
-	int taken = 0;
-
-	dirty_unpark_all(worker->dirty);
-	for (int lane = 0; lane < worker->nlanes; lane++)
-		taken += dirty_take(worker->dirty, lane, n - taken, entries + taken);
-	return taken;
-}
-
-/* Writes one lot of waiting keys and forgets them; false if there are none. */
-static bool
-spill_lot(SinkWorker *worker)
-{
-	DirtyEntry **entries = palloc(SPILL_KEYS * sizeof(DirtyEntry *));
-	int			 n = take_waiting(worker, entries, SPILL_KEYS);
-
-	if (n == 0)
-		return false;
-	tenancy_tx_begin("pg_tenancy: writing keys to the backlog");
-	write_keys(worker, entries, n);
-	tenancy_tx_commit();
-	for (int i = 0; i < n; i++)
-		dirty_done(worker->dirty, entries[i]);
-	count += n;
-	pfree(entries);
-	return true;
-}
-
-/* True if the sink takes nothing and its keys keep much WAL. */
-static bool
-holds_back_wal(SinkWorker *worker)
-{
-	const char *error = NULL;
-	uint64		lsn;
-	TimestampTz commit_time;
-
-	return worker->streaming && worker->driver->configured() &&
-		   worker->driver->health(&error) != SINK_READY &&
-		   dirty_oldest(worker->dirty, &lsn, &commit_time) && worker->received > lsn + SPILL_LAG;
-}
-
-/*
- * Makes room when memory is full, or lets go of WAL when the sink is away.  An error here ends the process, and the keys
- * are decoded again.
- */
+/* That transaction has committed. */
 void
-backlog_spill(SinkWorker *worker)
+backlog_forget(void)
 {
-	Size limit = (Size) tenancy_dirty_mem * 1024;
-	Size keep = limit / 2;
-
-	if (holds_back_wal(worker))
-		keep = 0;
-	else if (dirty_memory(worker->dirty) < limit)
-		return;
-	while (dirty_memory(worker->dirty) > keep && spill_lot(worker))
-		CHECK_FOR_INTERRUPTS();
+	open_chunk.n = 0;
+	count = 0;
+	if (relations != NULL)
+		hash_destroy(relations);
+	relations = NULL;
+	dlist_init(&turns);
 }
 
-/* Marks a row of the query below. */
-static void
-mark_row(SinkWorker *worker, int row)
+/* Keys were written and that has committed. */
+void
+backlog_added(DirtyEntry **entries, int n)
 {
-	bool	 isnull;
-	bytea	*key = DatumGetByteaPP(tenancy_spi_datum(row, 4, &isnull));
-	DirtyKey dirty = {.kind = (DirtyKind) tenancy_spi_int64(row, 2),
-					  .relid = (Oid) tenancy_spi_int64(row, 3),
-					  .key = VARDATA_ANY(key),
-					  .key_length = VARSIZE_ANY_EXHDR(key),
-					  .lsn = worker->received,
-					  .commit_time = GetCurrentTimestamp(),
-					  .chunk = true};
-
-	dirty_mark(worker->dirty, &dirty);
+	for (int i = 0; i < n; i++)
+		find_relation(entries[i]->relid, entries[i]->schema)->count++;
+	count += n;
 }
 
-/* Deletes the chunk that is done. */
+/* Chooses the relations of the next chunk, and how many keys of each. */
 static void
-delete_chunk(SinkWorker *worker)
+choose(Chunk *chunk)
 {
-	if (last_id == 0)
-		return;
-	exec_for_sink(worker, "DELETE FROM tenancy.backlog WHERE sink = $1 AND id <= $2", last_id);
-	count -= Min(count, chunk);
-	last_id = 0;
+	int64	   room = Min(CHUNK_KEYS, (int64) tenancy_dirty_mem * 1024 / 8 / KEY_BYTES);
+	dlist_iter iter;
+
+	chunk->n = 0;
+	dlist_foreach (iter, &turns)
+	{
+		BacklogRelation *relation = dlist_container(BacklogRelation, turn, iter.cur);
+
+		if (relation->count > 0 && hold_until(relation->relid, relation->schema) == 0)
+			chunk->relations[chunk->n++] = relation;
+		if (chunk->n == CHUNK_RELATIONS)
+			break;
+	}
+	for (int i = 0; i < chunk->n; i++)
+	{
+		chunk->most[i] = Max(room / chunk->n, 1);
+		if (hold_exists(chunk->relations[i]->relid))
+			chunk->most[i] = Min(chunk->most[i], TRIAL_KEYS);
+	}
+}
+
+/* Deletes the open chunk, which is done. */
+static void
+delete_chunk(void *arg)
+{
+	backlog_table_delete(open_chunk.worker->driver->name, open_chunk.relations, open_chunk.n);
+}
+
+/* That has committed. */
+static void
+forget_chunk(void)
+{
+	for (int i = 0; i < open_chunk.n; i++)
+	{
+		BacklogRelation *relation = open_chunk.relations[i];
+		uint64			 done = Min(relation->count, (uint64) relation->chunk_keys);
+
+		relation->after = relation->chunk_last;
+		relation->chunk_keys = -1;
+		relation->count -= done;
+		count -= done;
+		if (relation->count > 0)
+			continue;
+		dlist_delete(&relation->turn);
+		hash_search(relations, &relation->relid, HASH_REMOVE, NULL);
+	}
+	open_chunk.n = 0;
 }
 
 /* Reads the next chunk and marks its keys. */
 static void
-read_chunk(SinkWorker *worker)
+read_chunk(void *arg)
 {
-	exec_for_sink(worker,
-				  "SELECT id, kind::bigint, relid::bigint, key FROM tenancy.backlog"
-				  " WHERE sink = $1 ORDER BY id LIMIT $2",
-				  Min(CHUNK_KEYS, (int64) tenancy_dirty_mem * 1024 / 8 / KEY_BYTES));
-	chunk = SPI_processed;
-	for (uint64 row = 0; row < chunk; row++)
-		mark_row(worker, row);
-	if (chunk > 0)
-		last_id = tenancy_spi_int64(chunk - 1, 1);
-	else
-		count = 0;
+	Chunk *chunk = arg;
+
+	backlog_table_read(chunk->worker, chunk->relations, chunk->most, chunk->n);
+}
+
+/* The chunk's keys are in memory: its relations have had their turn. */
+static void
+open_next(Chunk *chunk)
+{
+	open_chunk.worker = chunk->worker;
+	for (int i = 0; i < chunk->n; i++)
+	{
+		BacklogRelation *relation = chunk->relations[i];
+
+		dlist_delete(&relation->turn);
+		dlist_push_tail(&turns, &relation->turn);
+		if (relation->chunk_keys == 0)
+		{
+			/* somebody has deleted its rows */
+			count -= Min(count, relation->count);
+			relation->chunk_keys = relation->count = 0;
+			relation->chunk_last = relation->after;
+		}
+		open_chunk.relations[open_chunk.n++] = relation;
+	}
+}
+
+/* A lock could not be had: later. */
+static bool
+put_off(void)
+{
+	not_before = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), RETRY_MS);
+	return false;
+}
+
+/* True if the next chunk can be read. */
+static bool
+has_room(SinkWorker *worker)
+{
+	return dirty_memory(worker->dirty) <= (Size) tenancy_dirty_mem * 1024 / 4;
 }
 
 /* Brings keys back when the sink can take them; true: call again soon. */
 bool
 backlog_pump(SinkWorker *worker)
 {
-	SpiScope scope;
+	Chunk chunk = {.worker = worker};
 
-	if (count == 0 || !worker->enabled || dirty_chunk_open(worker->dirty) > 0 ||
-		dirty_memory(worker->dirty) > (Size) tenancy_dirty_mem * 1024 / 4)
+	if ((count == 0 && open_chunk.n == 0) || !worker->enabled || worker->paused ||
+		dirty_chunk_open(worker->dirty) > 0 ||
+		(not_before != 0 && GetCurrentTimestamp() < not_before))
 		return false;
-	tenancy_tx_begin("pg_tenancy: reading the backlog");
-	tenancy_spi_begin_as_owner(&scope);
-	delete_chunk(worker);
-	if (count > 0)
-		read_chunk(worker);
-	tenancy_spi_end(&scope);
-	tenancy_tx_commit();
+	not_before = 0;
+	if (open_chunk.n > 0)
+	{
+		if (!tenancy_tx_try("pg_tenancy: deleting from the backlog", delete_chunk, NULL))
+			return put_off();
+		forget_chunk();
+	}
+	if (!has_room(worker))
+		return false;
+	choose(&chunk);
+	if (chunk.n == 0)
+		return false;
+	if (!tenancy_tx_try("pg_tenancy: reading the backlog", read_chunk, &chunk))
+		return put_off();
+	open_next(&chunk);
 	return true;
 }

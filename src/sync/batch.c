@@ -444,19 +444,42 @@ handle_read_error(BatchBuilder *builder, ErrorData *error)
 	pace_read_failed(builder->lane);
 }
 
-/* Gives up a key whose row cannot be read. */
+/* A key whose row cannot be read. */
+typedef struct Unreadable
+{
+	SinkWorker *worker;
+	SyncLane   *lane;
+	const char *reason;
+} Unreadable;
+
+/* Writes its dead letter. */
+static void
+write_letter(void *arg)
+{
+	Unreadable		 *row = arg;
+	SinkItem		 *item = &row->lane->batch.items[0];
+	const SinkTarget *target = item->target;
+
+	dead_letter_write(row->worker, row->lane->entries[0], target ? target->tenant_id : 0, 0,
+					  row->reason, item->version);
+}
+
+/* Gives up a key whose row cannot be read, when that is written down. */
 static void
 give_up(SinkWorker *worker, SyncLane *lane, const char *reason)
 {
-	DirtyEntry		 *entry = lane->entries[0];
-	const SinkTarget *target = lane->batch.items[0].target;
+	Unreadable	row = {.worker = worker, .lane = lane, .reason = reason};
+	DirtyEntry *entry = lane->entries[0];
 
-	tenancy_tx_begin("pg_tenancy: writing a dead letter");
-	dead_letter_write(worker, entry, target ? target->tenant_id : 0, 0, reason,
-					  lane->batch.items[0].version);
-	tenancy_tx_commit();
+	if (tenancy_tx_try("pg_tenancy: writing a dead letter", write_letter, &row))
+		dirty_done(worker->dirty, entry);
+	else
+	{
+		dirty_again(worker->dirty, entry, true);
+		dirty_park(worker->dirty, entry->relid,
+				   TimestampTzPlusMilliseconds(GetCurrentTimestamp(), PARK_LETTER_MS));
+	}
 	lane->batch.nitems = 0;
-	dirty_done(worker->dirty, entry);
 }
 
 /* Message with its detail, which tells the sizes where a row does not fit into memory. */

@@ -9,6 +9,8 @@
 
 /* How long keys wait whose index is not there yet. */
 #define PARK_NO_INDEX_MS 500
+/* How long keys wait whose dead letter somebody has locked. */
+#define PARK_LETTER_MS 1000
 
 /* batch.c */
 extern void batch_init_lanes(SinkWorker *worker, int nlanes);

@@ -109,14 +109,15 @@ dead_letter_known(SinkWorker *worker, const DirtyEntry *entry)
 		   hash_search(worker->dead, &entry->hash, HASH_FIND, NULL) != NULL;
 }
 
-/* Removes the one of a key that got in after all; needs a transaction. */
-void
+/* Removes the one of a key that got in after all, if it is there; needs a transaction. */
+bool
 dead_letter_remove(SinkWorker *worker, const DirtyEntry *entry)
 {
 	static SPIPlanPtr plan = NULL;
 	Oid				  types[3] = {TEXTOID, OIDOID, INT8OID};
 	Datum			  values[3];
 	SpiScope		  scope;
+	bool			  found;
 
 	values[0] = CStringGetTextDatum(worker->driver->name);
 	values[1] = ObjectIdGetDatum(entry->relid);
@@ -126,8 +127,14 @@ dead_letter_remove(SinkWorker *worker, const DirtyEntry *entry)
 						   "DELETE FROM tenancy.dead_letter"
 						   " WHERE sink = $1 AND relation = $2 AND key_hash = $3",
 						   3, types, values, NULL);
-	if (SPI_processed > 0)
-		pg_atomic_fetch_sub_u64(&worker->shared->dead, 1);
+	found = SPI_processed > 0;
 	tenancy_spi_end(&scope);
+	return found;
+}
+
+/* A key has none any more, and that has committed. */
+void
+dead_letter_forget(SinkWorker *worker, const DirtyEntry *entry)
+{
 	(void) hash_search(worker->dead, &entry->hash, HASH_REMOVE, NULL);
 }

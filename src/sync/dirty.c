@@ -3,8 +3,7 @@
  *		The set of keys that a sink has to be made to agree about.
  *
  * Two orders run through it.  The order of commits (DirtySet.order) says how far
- * the slot may go.  The queues say what is sent next: one per relation, served in
- * turn, so that a load of millions into one table does not make others wait.
+ * the slot may go.  The queues (dirty_queue.c) say what is sent next.
  */
 #include "postgres.h"
 
@@ -14,25 +13,10 @@
 #include "utils/timestamp.h"
 
 #include "sync/dirty.h"
+#include "sync/dirty_queue.h"
 
-/* Keys taken from one relation before it is the next one's turn. */
+/* Keys taken from one tenant before it is the next one's turn. */
 #define TURN_LENGTH 64
-
-struct DirtyQueue
-{
-	Oid			relid; /* hash key */
-	int			lane;
-	TimestampTz parked_until; /* 0: not parked */
-	dlist_head	entries;
-	dlist_node	turn; /* in the lane's list */
-};
-
-typedef struct DirtyLane
-{
-	HTAB	  *queues; /* relid → DirtyQueue */
-	dlist_head turns;  /* queues with entries, not parked */
-	dlist_head parked; /* queues with entries, parked */
-} DirtyLane;
 
 typedef struct DirtyElement
 {
@@ -77,41 +61,25 @@ struct DirtySet
 	Size		   memory;
 	uint64		   waiting;
 	int			   chunk_open;
-	int			   nlanes;
 	DirtyEntry	  *probe; /* scratch for look-ups */
 	int			   probe_room;
-	DirtyLane	   lanes[FLEXIBLE_ARRAY_MEMBER];
+	DirtyQueues	  *queues;
 };
-
-/* Makes one lane. */
-static void
-init_lane(DirtyLane *lane, MemoryContext context)
-{
-	HASHCTL ctl = {.keysize = sizeof(Oid), .entrysize = sizeof(DirtyQueue), .hcxt = context};
-
-	lane->queues =
-		hash_create("pg_tenancy queues", 64, &ctl, HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
-	dlist_init(&lane->turns);
-	dlist_init(&lane->parked);
-}
 
 /* Makes an empty set that lives as long as the process. */
 DirtySet *
-dirty_create(int lanes)
+dirty_create(int lanes, DirtyHold hold)
 {
 	MemoryContext context =
 		AllocSetContextCreate(TopMemoryContext, "pg_tenancy dirty set", ALLOCSET_DEFAULT_SIZES);
-	DirtySet *set =
-		MemoryContextAllocZero(context, offsetof(DirtySet, lanes) + lanes * sizeof(DirtyLane));
+	DirtySet *set = MemoryContextAllocZero(context, sizeof(DirtySet));
 
 	set->context = context;
 	set->table = dirtytab_create(context, 1024, NULL);
-	set->nlanes = lanes;
 	set->probe_room = 256;
 	set->probe = MemoryContextAlloc(context, offsetof(DirtyEntry, key) + set->probe_room);
+	set->queues = dirty_queues_create(context, lanes, hold);
 	dlist_init(&set->order);
-	for (int i = 0; i < lanes; i++)
-		init_lane(&set->lanes[i], context);
 	return set;
 }
 
@@ -156,6 +124,8 @@ find_entry(DirtySet *set, const DirtyKey *key)
 		return element->entry;
 	entry = MemoryContextAllocZero(set->context, offsetof(DirtyEntry, key) + key->key_length);
 	entry->relid = probe->relid;
+	entry->schema = key->schema;
+	entry->marks[1].number = 1;
 	entry->kind = probe->kind;
 	entry->hash = probe->hash;
 	entry->key_length = probe->key_length;
@@ -163,57 +133,6 @@ find_entry(DirtySet *set, const DirtyKey *key)
 	(void) dirtytab_insert(set->table, entry, &found);
 	set->memory += entry_size(entry);
 	return entry;
-}
-
-/* Lane of an entry; it never changes, so a key has one request in flight. */
-static inline int
-entry_lane(DirtySet *set, const DirtyEntry *entry)
-{
-	return entry->hash % set->nlanes;
-}
-
-/* Finds or makes the queue of an entry's relation. */
-static DirtyQueue *
-find_queue(DirtySet *set, const DirtyEntry *entry)
-{
-	DirtyLane  *lane = &set->lanes[entry_lane(set, entry)];
-	bool		found;
-	DirtyQueue *queue = hash_search(lane->queues, &entry->relid, HASH_ENTER, &found);
-
-	if (!found)
-	{
-		queue->lane = entry_lane(set, entry);
-		queue->parked_until = 0;
-		dlist_init(&queue->entries);
-		dlist_push_tail(&lane->turns, &queue->turn);
-	}
-	return queue;
-}
-
-/* Lines an entry up to be taken. */
-static void
-enqueue(DirtySet *set, DirtyEntry *entry, bool front)
-{
-	entry->queue = find_queue(set, entry);
-	if (front)
-		dlist_push_head(&entry->queue->entries, &entry->in_queue);
-	else
-		dlist_push_tail(&entry->queue->entries, &entry->in_queue);
-}
-
-/* Takes an entry out of its queue; an empty queue goes. */
-static void
-dequeue(DirtySet *set, DirtyEntry *entry)
-{
-	DirtyQueue *queue = entry->queue;
-
-	dlist_delete(&entry->in_queue);
-	entry->queue = NULL;
-	if (dlist_is_empty(&queue->entries))
-	{
-		dlist_delete(&queue->turn);
-		hash_search(set->lanes[queue->lane].queues, &queue->relid, HASH_REMOVE, NULL);
-	}
 }
 
 /* Lets the slot go past a mark. */
@@ -259,43 +178,95 @@ dirty_mark(DirtySet *set, const DirtyKey *key)
 	entry->is_waiting = true;
 	set->waiting++;
 	if (!entry->is_in_flight)
-		enqueue(set, entry, false);
+		dirty_queues_add(set->queues, entry, false);
 }
 
 /* Moves one entry from waiting to in flight. */
 static void
 take_entry(DirtySet *set, DirtyEntry *entry)
 {
-	dequeue(set, entry);
+	dirty_queues_remove(set->queues, entry);
 	entry->is_waiting = false;
 	entry->is_in_flight = true;
 	entry->waiting = !entry->waiting;
 	set->waiting--;
 }
 
-/* Takes up to most keys of a lane, relation by relation in turn; returns how many. */
-int
-dirty_take(DirtySet *set, int lane_number, int most, DirtyEntry **entries)
+/* Takes up to most keys of a queue, which may be gone then; returns how many. */
+static int
+take_from(DirtySet *set, DirtyQueue *queue, int most, DirtyEntry **entries)
 {
-	DirtyLane *lane = &set->lanes[lane_number];
+	int taken = Min(most, queue->count);
+
+	for (int i = 0; i < taken; i++)
+	{
+		entries[i] = dlist_head_element(DirtyEntry, in_queue, &queue->entries);
+		take_entry(set, entries[i]);
+	}
+	return taken;
+}
+
+/* Takes keys of a lane, tenant by tenant in turn. */
+int
+dirty_take(DirtySet *set, int lane, int most, DirtyEntry **entries)
+{
+	int			taken = 0;
+	DirtyQueue *queue;
+
+	while (taken < most && (queue = dirty_queues_next(set->queues, lane)) != NULL)
+		taken += take_from(set, queue, Min(TURN_LENGTH, most - taken), entries + taken);
+	return taken;
+}
+
+/* Takes keys of the relations that have most of them, parked ones too. */
+int
+dirty_take_longest(DirtySet *set, int most, DirtyEntry **entries)
+{
+	int			taken = 0;
+	DirtyQueue *queue;
+
+	while (taken < most && (queue = dirty_queues_longest(set->queues)) != NULL)
+		taken += take_from(set, queue, most - taken, entries + taken);
+	return taken;
+}
+
+/* Takes keys of parked relations that the filter wants. */
+int
+dirty_take_held(DirtySet *set, DirtyFilter wanted, int most, DirtyEntry **entries)
+{
+	int			taken = 0;
+	DirtyQueue *queue;
+
+	while (taken < most && (queue = dirty_queues_held(set->queues, wanted)) != NULL)
+		taken += take_from(set, queue, most - taken, entries + taken);
+	return taken;
+}
+
+/* Entry of a mark. */
+static inline DirtyEntry *
+entry_of(DirtyMark *mark)
+{
+	return (DirtyEntry *) ((char *) (mark - mark->number) - offsetof(DirtyEntry, marks));
+}
+
+/* Takes the keys that hold the slot at lsn or before, but for those that are in flight. */
+int
+dirty_take_old(DirtySet *set, uint64 lsn, int most, DirtyEntry **entries)
+{
+	dlist_iter iter;
 	int		   taken = 0;
 
-	while (taken < most && !dlist_is_empty(&lane->turns))
+	dlist_foreach (iter, &set->order)
 	{
-		DirtyQueue *queue = dlist_head_element(DirtyQueue, turn, &lane->turns);
-		int			turn = Min(TURN_LENGTH, most - taken);
-		bool		more = true;
+		DirtyMark  *mark = dlist_container(DirtyMark, order, iter.cur);
+		DirtyEntry *entry = entry_of(mark);
 
-		dlist_delete(&queue->turn);
-		dlist_push_tail(&lane->turns, &queue->turn);
-		while (turn-- > 0 && more)
-		{
-			DirtyEntry *entry = dlist_head_element(DirtyEntry, in_queue, &queue->entries);
-
-			more = dlist_has_next(&queue->entries, &entry->in_queue);
-			take_entry(set, entry);
-			entries[taken++] = entry;
-		}
+		if (taken == most || mark->lsn > lsn)
+			break;
+		if (entry->queue == NULL)
+			continue;
+		entries[taken++] = entry;
+		take_entry(set, entry);
 	}
 	return taken;
 }
@@ -323,7 +294,7 @@ dirty_done(DirtySet *set, DirtyEntry *entry)
 	entry->attempts = 0;
 	if (entry->is_waiting)
 	{
-		enqueue(set, entry, false);
+		dirty_queues_add(set->queues, entry, false);
 		return;
 	}
 	(void) dirtytab_delete(set->table, entry);
@@ -370,73 +341,28 @@ dirty_again(DirtySet *set, DirtyEntry *entry, bool failed)
 	entry->is_in_flight = false;
 	if (failed && entry->attempts < PG_UINT16_MAX)
 		entry->attempts++;
-	enqueue(set, entry, !failed);
+	dirty_queues_add(set->queues, entry, !failed);
 }
 
 /* Keeps a relation's keys back until a time. */
 void
 dirty_park(DirtySet *set, Oid relid, TimestampTz until)
 {
-	for (int i = 0; i < set->nlanes; i++)
-	{
-		DirtyQueue *queue = hash_search(set->lanes[i].queues, &relid, HASH_FIND, NULL);
-
-		if (queue == NULL)
-			continue;
-		queue->parked_until = until;
-		dlist_delete(&queue->turn);
-		dlist_push_tail(&set->lanes[i].parked, &queue->turn);
-	}
+	dirty_queues_park(set->queues, relid, until);
 }
 
-/* Gives parked queues of a lane their turn again: all, or those whose time has come. */
-static void
-unpark(DirtyLane *lane, TimestampTz now, bool all)
-{
-	dlist_mutable_iter iter;
-
-	dlist_foreach_modify (iter, &lane->parked)
-	{
-		DirtyQueue *queue = dlist_container(DirtyQueue, turn, iter.cur);
-
-		if (!all && queue->parked_until > now)
-			continue;
-		queue->parked_until = 0;
-		dlist_delete(&queue->turn);
-		dlist_push_tail(&lane->turns, &queue->turn);
-	}
-}
-
-/* Gives every parked relation its turn again. */
+/* What holds relations back has changed: of one, or of any. */
 void
-dirty_unpark_all(DirtySet *set)
+dirty_review(DirtySet *set, Oid relid)
 {
-	for (int i = 0; i < set->nlanes; i++)
-		unpark(&set->lanes[i], 0, true);
+	dirty_queues_review(set->queues, relid);
 }
 
 /* Gives relations whose time has come their turn again; returns the next such time, 0 if none. */
 TimestampTz
 dirty_next_unpark(DirtySet *set)
 {
-	TimestampTz now = GetCurrentTimestamp();
-	TimestampTz next = 0;
-
-	for (int i = 0; i < set->nlanes; i++)
-	{
-		dlist_iter iter;
-
-		if (dlist_is_empty(&set->lanes[i].parked))
-			continue;
-		unpark(&set->lanes[i], now, false);
-		dlist_foreach (iter, &set->lanes[i].parked)
-		{
-			DirtyQueue *queue = dlist_container(DirtyQueue, turn, iter.cur);
-
-			next = next == 0 ? queue->parked_until : Min(next, queue->parked_until);
-		}
-	}
-	return next;
+	return dirty_queues_next_unpark(set->queues);
 }
 
 /* Oldest commit that the sink does not agree about; false if there is none. */
@@ -478,5 +404,5 @@ dirty_chunk_open(DirtySet *set)
 bool
 dirty_has_work(DirtySet *set, int lane)
 {
-	return !dlist_is_empty(&set->lanes[lane].turns);
+	return dirty_queues_have_work(set->queues, lane);
 }

@@ -14,6 +14,11 @@
 typedef struct DirtySet	  DirtySet;
 typedef struct DirtyQueue DirtyQueue;
 
+/* Until when the keys of a relation in a schema must wait; 0: they need not. */
+typedef TimestampTz (*DirtyHold)(Oid relid, Oid schema);
+/* True for relations whose keys are wanted. */
+typedef bool (*DirtyFilter)(Oid relid, Oid schema);
+
 typedef enum DirtyKind
 {
 	DIRTY_ROW,
@@ -27,6 +32,7 @@ typedef struct DirtyMark
 	dlist_node	order;	/* in DirtySet.order while pinned */
 	bool		pinned; /* from the WAL: the slot must not pass lsn */
 	bool		chunk;	/* from a scan, whose progress waits for it */
+	uint8		number; /* which of its entry's marks it is */
 	uint64		lsn;
 	TimestampTz commit_time;
 } DirtyMark;
@@ -34,6 +40,7 @@ typedef struct DirtyMark
 typedef struct DirtyEntry
 {
 	Oid			relid;
+	Oid			schema;	 /* of relid, InvalidOid if not known: who its turn is shared with */
 	uint8		kind;	 /* DirtyKind */
 	uint8		waiting; /* which of marks is the waiting one; the other is in flight */
 	bool		is_waiting;
@@ -53,6 +60,7 @@ typedef struct DirtyKey
 {
 	DirtyKind	kind;
 	Oid			relid;
+	Oid			schema;
 	const char *key;
 	int			key_length;
 	uint64		lsn;
@@ -60,14 +68,20 @@ typedef struct DirtyKey
 	bool		chunk;
 } DirtyKey;
 
-extern DirtySet	  *dirty_create(int lanes);
-extern void		   dirty_mark(DirtySet *set, const DirtyKey *key);
-extern int		   dirty_take(DirtySet *set, int lane, int most, DirtyEntry **entries);
-extern void		   dirty_done(DirtySet *set, DirtyEntry *entry);
-extern void		   dirty_again(DirtySet *set, DirtyEntry *entry, bool failed);
-extern uint32	   dirty_hash(DirtyKind kind, Oid relid, const char *key, int key_length);
+extern DirtySet *dirty_create(int lanes, DirtyHold hold);
+extern void		 dirty_mark(DirtySet *set, const DirtyKey *key);
+extern void		 dirty_done(DirtySet *set, DirtyEntry *entry);
+extern void		 dirty_again(DirtySet *set, DirtyEntry *entry, bool failed);
+extern uint32	 dirty_hash(DirtyKind kind, Oid relid, const char *key, int key_length);
+
+/* Each moves up to most waiting keys into flight and returns how many. */
+extern int dirty_take(DirtySet *set, int lane, int most, DirtyEntry **entries);
+extern int dirty_take_longest(DirtySet *set, int most, DirtyEntry **entries);
+extern int dirty_take_held(DirtySet *set, DirtyFilter wanted, int most, DirtyEntry **entries);
+extern int dirty_take_old(DirtySet *set, uint64 lsn, int most, DirtyEntry **entries);
+
 extern void		   dirty_park(DirtySet *set, Oid relid, TimestampTz until);
-extern void		   dirty_unpark_all(DirtySet *set);
+extern void		   dirty_review(DirtySet *set, Oid relid);
 extern TimestampTz dirty_next_unpark(DirtySet *set);
 
 extern bool	  dirty_oldest(DirtySet *set, uint64 *lsn, TimestampTz *commit_time);

@@ -38,6 +38,17 @@ key_parts(const char *key, int key_length, const char **parts, int most)
 	return n;
 }
 
+/* Length of the first n parts at p, or less if they end before. */
+int
+key_parts_length(const char *p, const char *end, int n)
+{
+	const char *start = p;
+
+	while (n-- > 0 && p < end)
+		p += strlen(p) + 1;
+	return p - start;
+}
+
 /* A key as text[]. */
 ArrayType *
 key_to_array(const char *key, int key_length)

@@ -11,6 +11,7 @@
 
 extern void		  key_append_part(StringInfo key, const char *text);
 extern int		  key_parts(const char *key, int key_length, const char **parts, int most);
+extern int		  key_parts_length(const char *p, const char *end, int n);
 extern ArrayType *key_to_array(const char *key, int key_length);
 extern void		  key_from_array(StringInfo key, ArrayType *array);
 extern List		 *key_columns_of(Relation relation);

@@ -12,20 +12,8 @@
 #include "common/spi.h"
 #include "sync/batch.h"
 #include "sync/dead_letter.h"
+#include "sync/hold.h"
 #include "sync/target.h"
-
-/* Writes the dead letter of an item; opens the transaction at the first one. */
-static void
-bury(SinkWorker *worker, SyncLane *lane, int i, bool *in_transaction)
-{
-	SinkItem *item = &lane->batch.items[i];
-
-	if (!*in_transaction)
-		tenancy_tx_begin("pg_tenancy: writing dead letters");
-	*in_transaction = true;
-	dead_letter_write(worker, lane->entries[i], item->target ? item->target->tenant_id : 0,
-					  item->status, item->reason, item->version);
-}
 
 /* True if the sink holds a version that was never issued. */
 static bool
@@ -75,31 +63,76 @@ count_item(SinkShared *shared, const SinkItem *item, bool over, bool dead)
 		pg_atomic_fetch_add_u64(item->action == SINK_PUT ? &shared->docs : &shared->deletes, 1);
 }
 
+/* True if an item ended for good and has a dead letter to be written (*dead) or removed. */
+static bool
+has_letter(SinkWorker *worker, SyncLane *lane, int i, bool *dead)
+{
+	return is_over(worker, lane, &lane->batch.items[i], dead) &&
+		   (*dead || dead_letter_known(worker, lane->entries[i]));
+}
+
+/* A batch whose dead letters are written. */
+typedef struct Letters
+{
+	SinkWorker *worker;
+	SyncLane   *lane;
+	int			removed;
+} Letters;
+
 /* Writes the dead letters of a batch and removes those that its rows had. */
 static void
-settle_dead_letters(SinkWorker *worker, SyncLane *lane)
+write_letters(void *arg)
 {
-	bool in_transaction = false;
+	Letters	 *letters = arg;
+	SyncLane *lane = letters->lane;
 
 	for (int i = 0; i < lane->batch.nitems; i++)
 	{
 		SinkItem *item = &lane->batch.items[i];
 		bool	  dead;
 
-		if (!is_over(worker, lane, item, &dead))
+		if (!has_letter(letters->worker, lane, i, &dead))
 			continue;
 		if (dead)
-			bury(worker, lane, i, &in_transaction);
-		else if (dead_letter_known(worker, lane->entries[i]))
-		{
-			if (!in_transaction)
-				tenancy_tx_begin("pg_tenancy: removing dead letters");
-			in_transaction = true;
-			dead_letter_remove(worker, lane->entries[i]);
-		}
+			dead_letter_write(letters->worker, lane->entries[i],
+							  item->target ? item->target->tenant_id : 0, item->status,
+							  item->reason, item->version);
+		else if (dead_letter_remove(letters->worker, lane->entries[i]))
+			letters->removed++;
 	}
-	if (in_transaction)
-		tenancy_tx_commit();
+}
+
+/* True if an item has a letter. */
+static bool
+any_letter(SinkWorker *worker, SyncLane *lane)
+{
+	bool dead;
+
+	for (int i = 0; i < lane->batch.nitems; i++)
+		if (has_letter(worker, lane, i, &dead))
+			return true;
+	return false;
+}
+
+/* Brings the dead letters of a batch up to date; false: not now, somebody has locked them. */
+static bool
+settle_dead_letters(SinkWorker *worker, SyncLane *lane)
+{
+	Letters letters = {.worker = worker, .lane = lane};
+
+	if (!any_letter(worker, lane))
+		return true;
+	if (!tenancy_tx_try("pg_tenancy: writing dead letters", write_letters, &letters))
+		return false;
+	pg_atomic_fetch_sub_u64(&worker->shared->dead, letters.removed);
+	for (int i = 0; i < lane->batch.nitems; i++)
+	{
+		bool dead;
+
+		if (has_letter(worker, lane, i, &dead) && !dead)
+			dead_letter_forget(worker, lane->entries[i]);
+	}
+	return true;
 }
 
 /* Tells the sink about indices that are missing, once per relation. */
@@ -139,31 +172,46 @@ report_error(SinkWorker *worker, const SinkBatch *batch)
 		}
 }
 
+/* Ends one item of an answered batch; letters: the batch's dead letters could be written. */
+static void
+finish_item(SinkWorker *worker, SyncLane *lane, int i, bool letters)
+{
+	SinkItem   *item = &lane->batch.items[i];
+	DirtyEntry *entry = lane->entries[i];
+	bool		dead;
+	bool		has = has_letter(worker, lane, i, &dead);
+	bool		over = has ? letters : is_over(worker, lane, item, &dead);
+
+	count_item(worker->shared, item, over, dead);
+	worker->denied |= item->outcome == SINK_DENIED;
+	if (over)
+	{
+		dirty_done(worker->dirty, entry);
+		return;
+	}
+	dirty_again(worker->dirty, entry, true);
+	if (has)
+		dirty_park(worker->dirty, entry->relid,
+				   TimestampTzPlusMilliseconds(GetCurrentTimestamp(), PARK_LETTER_MS));
+}
+
 /* Takes an answered batch apart. */
 void
 batch_finish(SinkWorker *worker, SyncLane *lane)
 {
 	SinkBatch *batch = &lane->batch;
+	int		   faults = hold_judge(worker, lane);
+	bool	   letters;
 
 	worker->denied = false;
 	if (pg_atomic_read_u32(&worker->shared->worker.state) == WORKER_VERSION_REGRESSED)
 		worker_set_state(&worker->shared->worker, WORKER_RUNNING); /* unless it shows again */
-	settle_dead_letters(worker, lane);
+	letters = settle_dead_letters(worker, lane);
 	for (int i = batch->nitems - 1; i >= 0; i--)
-	{
-		bool dead;
-		bool over = is_over(worker, lane, &batch->items[i], &dead);
-
-		count_item(worker->shared, &batch->items[i], over, dead);
-		worker->denied |= batch->items[i].outcome == SINK_DENIED;
-		if (over)
-			dirty_done(worker->dirty, lane->entries[i]);
-		else
-			dirty_again(worker->dirty, lane->entries[i], true);
-	}
+		finish_item(worker, lane, i, letters);
 	report_error(worker, batch);
 	report_missing(worker, lane);
-	pace_ended(worker, lane);
+	pace_ended(worker, lane, faults);
 	lane->busy = false;
 	MemoryContextReset(lane->context);
 }

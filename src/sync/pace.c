@@ -301,9 +301,12 @@ judge_item(const SinkBatch *batch, const SinkItem *item)
 	}
 }
 
-/* What the items together say: overload wins. */
+/*
+ * What the items together say: overload wins.  Where each failed item is of a relation
+ * that is held back by itself, only "too many requests" is the whole server's.
+ */
 static PaceVerdict
-judge(const SinkBatch *batch)
+judge(const SinkBatch *batch, int faults)
 {
 	PaceVerdict verdict = PACE_WELL;
 
@@ -311,6 +314,8 @@ judge(const SinkBatch *batch)
 	{
 		PaceVerdict one = judge_item(batch, &batch->items[i]);
 
+		if (faults == 0 && batch->items[i].status != 429)
+			one = PACE_WELL;
 		if (one == PACE_OVERLOAD || verdict == PACE_WELL)
 			verdict = one;
 	}
@@ -319,14 +324,14 @@ judge(const SinkBatch *batch)
 
 /* Takes an answered batch into account. */
 void
-pace_ended(SinkWorker *worker, SyncLane *lane)
+pace_ended(SinkWorker *worker, SyncLane *lane, int faults)
 {
 	instr_time now;
 
 	INSTR_TIME_SET_CURRENT(now);
 	INSTR_TIME_SUBTRACT(now, lane->pace.started);
 	lane->pace.last_ms = (uint32) INSTR_TIME_GET_MILLISEC(now);
-	switch (judge(&lane->batch))
+	switch (judge(&lane->batch, faults))
 	{
 		case PACE_WELL:
 			on_well(worker, lane);

@@ -49,8 +49,8 @@ extern bool pace_is_strict(const struct SinkWorker *worker);
 extern void pace_tick(struct SinkWorker *worker);
 extern bool pace_may_start(const struct SinkWorker *worker, const struct SyncLane *lane);
 extern void pace_started(struct SyncLane *lane);
-/* Takes an answered batch into account; every item has its outcome. */
-extern void pace_ended(struct SinkWorker *worker, struct SyncLane *lane);
+/* Takes an answered batch into account; faults: failed items that no relation is held for. */
+extern void pace_ended(struct SinkWorker *worker, struct SyncLane *lane, int faults);
 /* Rows of a lane could not be read. */
 extern void pace_read_failed(struct SyncLane *lane);
 /* Settings were read again: whoever did that does not want to wait. */

@@ -103,9 +103,9 @@ CREATE TABLE tenancy.backlog (
     kind smallint NOT NULL,
     relid oid NOT NULL,
     key bytea NOT NULL,
-    PRIMARY KEY (sink, id)
+    PRIMARY KEY (sink, relid, id)
 );
-COMMENT ON TABLE tenancy.backlog IS 'Dirty keys that did not fit into tenancy.dirty_mem, or would hold back WAL while their sink is away; read back in the order of id';
+COMMENT ON TABLE tenancy.backlog IS 'Dirty keys that did not fit into tenancy.dirty_mem, or would hold back WAL while their sink is away, slow or paused, or their index takes nothing; read back in the order of id, relation by relation in turn';
 COMMENT ON COLUMN tenancy.backlog.kind IS '0: a row, 1: a whole table, 2: the cache of a tenant';
 COMMENT ON COLUMN tenancy.backlog.key IS 'Values of the key columns as text, each ended by a zero byte';
 

@@ -20,6 +20,7 @@
 
 #include "common/spi.h"
 #include "sync/batch.h"
+#include "sync/hold.h"
 #include "sync/key.h"
 #include "sync/resync.h"
 #include "sync/resync_barrier.h"
@@ -36,6 +37,7 @@ typedef struct Resync
 {
 	ResyncRow	   row;
 	Oid			   relid;
+	Oid			   schema;
 	bool		   ghosts;	 /* phase */
 	StringInfoData position; /* last one given out, empty: none */
 	int64		   given;	 /* rows of the open chunk */
@@ -243,11 +245,13 @@ try_row(SinkWorker *worker, int row)
 
 	activate(worker, row);
 	resync.relid = relation_of(row);
+	resync.schema = OidIsValid(resync.relid) ? get_rel_namespace(resync.relid) : InvalidOid;
 	target = OidIsValid(resync.relid) ? target_find(resync.relid) : NULL;
 	if (target == NULL)
 		resync.at_end = resync.ghosts = true; /* nothing to do: the row only has to go */
-	return target == NULL || worker->driver->target_ready == NULL ||
-		   worker->driver->target_ready(target);
+	return target == NULL ||
+		   (!hold_keeps_scan(resync.relid, resync.schema) &&
+			(worker->driver->target_ready == NULL || worker->driver->target_ready(target)));
 }
 
 /* Chooses the next table whose target is ready, those with unready indices last. */
@@ -266,14 +270,7 @@ choose(SinkWorker *worker)
 						 1, types, values, NULL);
 	resync_may_be_blocked = resync_may_be_blocked && !unblock;
 	unblock = false;
-	tenancy_spi_exec(
-		"SELECT r.tenant_id, r.table_name, r.phase, r.last_key, t.schema_name, r.requested_at"
-		"  FROM tenancy.resync r LEFT JOIN tenancy.tenant t ON t.id = r.tenant_id"
-		" WHERE r.sink = $1 AND r.phase <> 'blocked'"
-		" ORDER BY r.sink = 'search' AND EXISTS (SELECT FROM tenancy.search_index i"
-		"    WHERE i.tenant_id = r.tenant_id AND i.state IN ('pending', 'missing')), r.requested_at"
-		" LIMIT 100",
-		1, types, values, NULL);
+	resync_row_list(worker->driver->name);
 	wanted = SPI_processed > 0;
 	for (uint64 row = 0; row < SPI_processed; row++)
 		note_seen(row);
@@ -333,6 +330,7 @@ mark_key(SinkWorker *worker, const char *key, int key_length)
 {
 	DirtyKey dirty = {.kind = DIRTY_ROW,
 					  .relid = resync.relid,
+					  .schema = resync.schema,
 					  .key = key,
 					  .key_length = key_length,
 					  .lsn = worker->received,
@@ -340,17 +338,6 @@ mark_key(SinkWorker *worker, const char *key, int key_length)
 					  .chunk = true};
 
 	dirty_mark(worker->dirty, &dirty);
-}
-
-/* Length of the first n parts at p, or less if they end before. */
-static int
-parts_length(const char *p, const char *end, int n)
-{
-	const char *start = p;
-
-	while (n-- > 0 && p < end)
-		p += strlen(p) + 1;
-	return p - start;
 }
 
 /* Marks the keys of the chunk; in a position the leaf's OID stands before the key. */
@@ -362,8 +349,8 @@ mark_chunk(SinkWorker *worker, int nkeys)
 
 	while (p < end)
 	{
-		int skip = parts_length(p, end, 1);
-		int length = parts_length(p + skip, end, nkeys);
+		int skip = key_parts_length(p, end, 1);
+		int length = key_parts_length(p + skip, end, nkeys);
 
 		mark_key(worker, p + skip, length);
 		resetStringInfo(&resync.position);
@@ -434,6 +421,7 @@ check_page(SinkWorker *worker)
 	RowReaderResult	  result = ROWS_GONE;
 
 	tenancy_tx_begin("pg_tenancy: looking for documents without a row");
+	tenancy_tx_bound_locks();
 	target = target_find(resync.relid);
 	if (target != NULL)
 	{
@@ -458,6 +446,7 @@ open_listing(SinkWorker *worker)
 	if (!batch_all_after(worker, resync.fence))
 		return false;
 	tenancy_tx_begin("pg_tenancy: looking for documents without a row");
+	tenancy_tx_bound_locks();
 	target = target_find(resync.relid);
 	if (target != NULL && target->alias != NULL)
 		resync.listing = worker->driver->list_open(target);
@@ -520,10 +509,19 @@ step(SinkWorker *worker)
 		if (!active && wanted)
 			pause_scan();
 	}
+	else if (hold_keeps_scan(resync.relid, resync.schema))
+		put_last(worker, "the server takes none of its rows");
 	else if (!resync.ghosts && !resync.at_end)
 		next_rows(worker);
 	tenancy_tx_commit();
 	return not_before == 0 && (active || wanted);
+}
+
+/* Puts the active table last. */
+static void
+put_off(void *arg)
+{
+	put_last(arg, "");
 }
 
 /* The scan met an error: shows it, and lets other tables go first. */
@@ -534,9 +532,11 @@ note_error(SinkWorker *worker, const char *message)
 	target_flush(); /* what was noted in the transaction is rolled back */
 	unblock = resync_may_be_blocked = true;
 	worker_set_error(&worker->shared->worker, message);
-	tenancy_tx_begin("pg_tenancy: putting a resync off");
-	put_last(worker, message);
-	tenancy_tx_commit();
+	if (!tenancy_tx_try("pg_tenancy: putting a resync off", put_off, worker))
+	{
+		deactivate(worker);
+		pause_scan();
+	}
 }
 
 /*
@@ -577,7 +577,8 @@ resync_pump(SinkWorker *worker)
 	not_before = 0;
 	PG_TRY();
 	{
-		if (active && resync.ghosts && !resync.at_end)
+		if (active && resync.ghosts && !resync.at_end &&
+			!hold_keeps_scan(resync.relid, resync.schema))
 			again = next_documents(worker);
 		else
 			again = step(worker);

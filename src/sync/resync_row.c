@@ -44,6 +44,25 @@ resync_row_lock(const ResyncRow *row)
 	return SPI_processed > 0 ? ROW_BUSY : ROW_GONE;
 }
 
+/* Reads the rows of a sink that can be worked on, those with unready indices last. */
+void
+resync_row_list(const char *sink)
+{
+	Oid	  types[1] = {TEXTOID};
+	Datum values[1] = {CStringGetTextDatum(sink)};
+
+	tenancy_spi_exec(
+		"SELECT r.tenant_id, r.table_name, r.phase, r.last_key, t.schema_name, r.requested_at"
+		"  FROM tenancy.resync r LEFT JOIN tenancy.tenant t ON t.id = r.tenant_id"
+		" WHERE r.sink = $1 AND r.phase <> 'blocked'"
+		"   AND NOT EXISTS (SELECT FROM tenancy.sync_pause p WHERE p.sink = r.sink"
+		"                      AND p.tenant_id = r.tenant_id AND NOT p.resuming)"
+		" ORDER BY r.sink = 'search' AND EXISTS (SELECT FROM tenancy.search_index i"
+		"    WHERE i.tenant_id = r.tenant_id AND i.state IN ('pending', 'missing')), r.requested_at"
+		" LIMIT 1000",
+		1, types, values, NULL);
+}
+
 /* The index has had every row of the table: searches may use it. */
 void
 resync_row_filled(const ResyncRow *row)

@@ -29,6 +29,8 @@ typedef enum RowLock
 extern void	   resync_row_change(const ResyncRow *row, const char *sql, Oid type, Datum value,
 								 int64 count);
 extern RowLock resync_row_lock(const ResyncRow *row);
-extern void	   resync_row_filled(const ResyncRow *row);
+/* tenant_id, table_name, phase, last_key, schema_name, requested_at of rows that can be worked on. */
+extern void resync_row_list(const char *sink);
+extern void resync_row_filled(const ResyncRow *row);
 
 #endif

@@ -48,18 +48,17 @@ ring_fits(Ring *ring, int key_length)
 bool
 ring_put(Ring *ring, const RingRecord *record, const char *key)
 {
-	uint64	   head = pg_atomic_read_u64(&ring->head);
-	uint64	   used = head - pg_atomic_read_u64(&ring->tail);
-	RingRecord copy = *record;
+	uint64 head = pg_atomic_read_u64(&ring->head);
+	uint64 used = head - pg_atomic_read_u64(&ring->tail);
+	uint32 length = sizeof(RingRecord) + record->key_length;
 
-	copy.length = sizeof(RingRecord) + record->key_length;
-	if (used + copy.length > ring->size)
+	if (used + length > ring->size)
 		return false;
 	pg_memory_barrier();
-	copy_in(ring, head, &copy, sizeof(copy));
-	copy_in(ring, head + sizeof(copy), key, record->key_length);
+	copy_in(ring, head, record, sizeof(RingRecord));
+	copy_in(ring, head + sizeof(RingRecord), key, record->key_length);
 	pg_write_barrier();
-	pg_atomic_write_u64(&ring->head, head + copy.length);
+	pg_atomic_write_u64(&ring->head, head + length);
 	return true;
 }
 
@@ -80,7 +79,7 @@ ring_get(Ring *ring, RingRecord *record, char **key, int *key_room)
 	}
 	copy_out(ring, tail + sizeof(*record), *key, record->key_length);
 	pg_memory_barrier();
-	pg_atomic_write_u64(&ring->tail, tail + record->length);
+	pg_atomic_write_u64(&ring->tail, tail + sizeof(*record) + record->key_length);
 	return true;
 }
 

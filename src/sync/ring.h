@@ -21,9 +21,8 @@ typedef enum RingKind
 
 typedef struct RingRecord
 {
-	uint32		length; /* of record and key */
-	uint16		kind;
-	uint16		unused;
+	uint32		kind;
+	Oid			schema; /* of relid, InvalidOid if it has none */
 	Oid			relid;
 	int32		key_length;
 	uint64		lsn;

@@ -65,6 +65,11 @@ init_sink(SinkShared *sink, Ring *ring)
 	pg_atomic_init_u64(&sink->wanted_stream, 0);
 	pg_atomic_init_u64(&sink->received, 0);
 	pg_atomic_init_u64(&sink->acked, 0);
+	pg_atomic_init_u64(&sink->settled, 0);
+	pg_atomic_init_u64(&sink->control, 0);
+	pg_atomic_init_u64(&sink->paused, 0);
+	pg_atomic_init_u64(&sink->doubtful, 1);
+	pg_atomic_init_u64(&sink->held, 0);
 	pg_atomic_init_u64(&sink->oldest, 0);
 	pg_atomic_init_u64(&sink->resyncing, 0);
 	pg_atomic_init_u64(&sink->dirty, 0);
@@ -153,6 +158,10 @@ tenancy_shared_reset(DatabaseShared *database, Oid dboid)
 		reset_worker(&sink->worker);
 		pg_atomic_write_u64(&sink->received, 0);
 		pg_atomic_write_u64(&sink->acked, 0);
+		pg_atomic_write_u64(&sink->settled, 0);
+		pg_atomic_write_u64(&sink->paused, 0);
+		pg_atomic_write_u64(&sink->doubtful, 1);
+		pg_atomic_write_u64(&sink->held, 0);
 		pg_atomic_write_u64(&sink->oldest, 0);
 		pg_atomic_write_u64(&sink->resyncing, 0);
 		pg_atomic_write_u64(&sink->dirty, 0);
@@ -263,8 +272,8 @@ const char *
 worker_state_name(WorkerState state)
 {
 	static const char *const names[] = {
-		"stopped",		"starting",			 "running",			  "disabled", "unreachable",
-		"unauthorized", "version_regressed", "wal_level too low", "failed",
+		"stopped",	   "starting",	   "running",			"disabled",			 "paused",
+		"unreachable", "unauthorized", "version_regressed", "wal_level too low", "failed",
 	};
 
 	return state < lengthof(names) ? names[state] : "unknown";

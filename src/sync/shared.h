@@ -23,6 +23,7 @@ typedef enum WorkerState
 	WORKER_STARTING,
 	WORKER_RUNNING,
 	WORKER_DISABLED, /* no URL is set */
+	WORKER_PAUSED,	 /* by tenancy.pause() */
 	WORKER_UNREACHABLE,
 	WORKER_UNAUTHORIZED,
 	WORKER_VERSION_REGRESSED, /* the sink holds versions that were never issued */
@@ -60,15 +61,20 @@ typedef struct LaneShared
 	pg_atomic_uint32 last_ms;
 } LaneShared;
 
-/* One sink; all but the ring and wanted_stream is written by its worker alone. */
+/* One sink; all but the ring, wanted_stream and control is written by its worker alone. */
 typedef struct SinkShared
 {
 	WorkerShared	  worker;
 	pg_atomic_uint64  wanted_stream; /* raised by the worker when it starts */
 	pg_atomic_uint64  received;		 /* LSN: all up to it has come */
-	pg_atomic_uint64  acked;		 /* LSN: all up to it is in the sink */
+	pg_atomic_uint64  acked;		 /* LSN: all up to it is in the sink, or safe in a table */
+	pg_atomic_uint64  settled;		 /* LSN: all up to it is in the sink, but for paused tenants */
 	pg_atomic_uint64  oldest;		 /* commit time of the oldest key not in the sink, 0: none */
 	pg_atomic_uint64  resyncing;	 /* 1: tables of tenancy.resync are still to be done */
+	pg_atomic_uint64  control;		 /* raised when tenancy.sync_pause changes */
+	pg_atomic_uint64  paused;		 /* 1: the whole sink is paused */
+	pg_atomic_uint64  doubtful;		 /* 1: tenancy.sync_pause has, or may have, rows of this sink */
+	pg_atomic_uint64  held;			 /* relations that the server refuses now */
 	pg_atomic_uint64  dirty;
 	pg_atomic_uint64  docs;
 	pg_atomic_uint64  deletes;

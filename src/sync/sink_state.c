@@ -10,13 +10,17 @@
 
 #include "catalog/pg_type.h"
 #include "utils/builtins.h"
+#include "utils/timestamp.h"
 
 #include "common/spi.h"
 #include "sync/backlog.h"
 #include "sync/resync.h"
 #include "sync/sink_worker.h"
 
-static bool noted_off = false; /* tenancy.sink is known to say "not enabled" */
+#define RETRY_MS 1000
+
+static bool		   noted_off = false; /* tenancy.sink is known to say "not enabled" */
+static TimestampTz not_before = 0;
 
 /* Epoch of this database's document versions; needs a transaction. */
 int
@@ -52,22 +56,28 @@ sink_state_expect(SinkWorker *worker)
 	tenancy_tx_commit();
 }
 
+/* True if the sink has no URL and tenancy.sink says so: its keys may be dropped. */
+bool
+sink_state_is_off(void)
+{
+	return noted_off;
+}
+
 /* Writes that the sink is off. */
 static void
-note_disabled(SinkWorker *worker)
+note_disabled(void *arg)
 {
-	Oid		 types[1] = {TEXTOID};
-	Datum	 values[1];
-	SpiScope scope;
+	SinkWorker *worker = arg;
+	Oid			types[1] = {TEXTOID};
+	Datum		values[1];
+	SpiScope	scope;
 
-	tenancy_tx_begin("pg_tenancy: switching a sink off");
 	values[0] = CStringGetTextDatum(worker->driver->name);
 	tenancy_spi_begin_as_owner(&scope);
 	tenancy_spi_exec("UPDATE tenancy.sink SET enabled = false WHERE name = $1 AND enabled", 1,
 					 types, values, NULL);
 	tenancy_spi_end(&scope);
 	backlog_clear(worker);
-	tenancy_tx_commit();
 }
 
 /* What tenancy.sink says; returns whether the sink was on, *same: it was this very server. */
@@ -95,15 +105,15 @@ read_state(SinkWorker *worker, const char *identity, bool *same)
 
 /* Writes that the sink is on, and asks for a resync if it was off or another one. */
 static void
-note_enabled(SinkWorker *worker, const char *identity)
+note_enabled(void *arg)
 {
-	SpiScope scope;
-	bool	 same;
-	bool	 was_enabled;
+	SinkWorker *worker = arg;
+	SpiScope	scope;
+	bool		same;
+	bool		was_enabled;
 
-	tenancy_tx_begin("pg_tenancy: switching a sink on");
 	tenancy_spi_begin_as_owner(&scope);
-	was_enabled = read_state(worker, identity, &same);
+	was_enabled = read_state(worker, worker->driver->identity(), &same);
 	if (!same && worker->kind == SINK_SEARCH)
 		tenancy_spi_exec(
 			"UPDATE tenancy.search_index i SET state = 'missing', attempts = 0, filled = false,"
@@ -115,7 +125,41 @@ note_enabled(SinkWorker *worker, const char *identity)
 	tenancy_spi_end(&scope);
 	if (!was_enabled || !same)
 		resync_request_all(worker->driver->name);
-	tenancy_tx_commit();
+}
+
+/* A lock stood in the way: later. */
+static void
+put_off(void)
+{
+	not_before = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), RETRY_MS);
+}
+
+/* The sink has no URL: its keys may go when that is written down. */
+static void
+switch_off(SinkWorker *worker)
+{
+	if (noted_off || GetCurrentTimestamp() < not_before)
+		return;
+	noted_off = tenancy_tx_try("pg_tenancy: switching a sink off", note_disabled, worker);
+	if (noted_off)
+		backlog_forget();
+	else
+		put_off();
+}
+
+/* The sink can be sent to when it is written down which one it is. */
+static void
+switch_on(SinkWorker *worker)
+{
+	if (GetCurrentTimestamp() < not_before)
+		return;
+	worker->enabled = tenancy_tx_try("pg_tenancy: switching a sink on", note_enabled, worker);
+	if (!worker->enabled)
+	{
+		put_off();
+		return;
+	}
+	noted_off = false;
 	if (worker->driver->config_changed != NULL)
 		worker->driver->config_changed();
 	resync_wake();
@@ -129,18 +173,11 @@ sink_state_check(SinkWorker *worker)
 
 	if (!worker->driver->configured())
 	{
-		if (!noted_off)
-			note_disabled(worker);
-		noted_off = true;
 		worker->enabled = false;
-		return;
+		switch_off(worker);
 	}
-	if (worker->driver->health(&error) != SINK_READY)
+	else if (worker->driver->health(&error) != SINK_READY)
 		worker->enabled = false; /* it may come back as another server */
 	else if (!worker->enabled)
-	{
-		note_enabled(worker, worker->driver->identity());
-		noted_off = false;
-		worker->enabled = true;
-	}
+		switch_on(worker);
 }

@@ -20,7 +20,9 @@
 #include "sync/backlog.h"
 #include "sync/batch.h"
 #include "sync/dead_letter.h"
+#include "sync/hold.h"
 #include "sync/key.h"
+#include "sync/pause.h"
 #include "sync/resync.h"
 #include "sync/sink_worker.h"
 #include "sync/sync_table.h"
@@ -38,7 +40,9 @@ forget_config(SinkWorker *worker)
 {
 	config_changed = true;
 	target_flush();
-	dirty_unpark_all(worker->dirty);
+	dirty_review(worker->dirty, InvalidOid);
+	hold_sweep();
+	pause_look();
 	if (worker->driver->config_changed != NULL)
 		worker->driver->config_changed();
 	resync_wake();
@@ -65,12 +69,13 @@ mark_record(SinkWorker *worker, const RingRecord *record, DirtyKind kind)
 {
 	DirtyKey key = {.kind = kind,
 					.relid = record->relid,
+					.schema = record->schema,
 					.key = worker->key,
 					.key_length = record->key_length,
 					.lsn = record->lsn,
 					.commit_time = record->commit_time};
 
-	if (worker->driver->configured())
+	if (worker->driver->configured() || !sink_state_is_off())
 		dirty_mark(worker->dirty, &key);
 }
 
@@ -139,9 +144,13 @@ publish(SinkWorker *worker)
 	if (dirty_oldest(worker->dirty, &oldest, &commit_time))
 		acked = Min(acked, oldest);
 	pg_atomic_write_u64(&worker->shared->resyncing,
-						worker->driver->configured() && (resync_pending() || backlog_count() > 0));
+						worker->driver->configured() &&
+							(resync_pending() || backlog_waited_for() > 0));
 	pg_atomic_write_u64(&worker->shared->received, worker->received);
 	pg_atomic_write_u64(&worker->shared->oldest, (uint64) commit_time);
+	pg_atomic_write_u64(&worker->shared->held, hold_count());
+	if (backlog_waited_for() == 0)
+		pg_atomic_write_u64(&worker->shared->settled, acked);
 	pg_atomic_write_u64(&worker->shared->dirty, dirty_count(worker->dirty) + backlog_count());
 	if (acked <= pg_atomic_read_u64(&worker->shared->acked))
 		return;
@@ -169,6 +178,8 @@ show_health(SinkWorker *worker)
 		state = WORKER_UNREACHABLE;
 	else if (health == SINK_UNAUTHORIZED || worker->denied)
 		state = WORKER_UNAUTHORIZED;
+	else if (worker->paused)
+		state = WORKER_PAUSED;
 	else if (health == SINK_CONNECTING || !worker->streaming)
 		state = WORKER_STARTING;
 	else if (before == WORKER_VERSION_REGRESSED)
@@ -184,10 +195,8 @@ drop_keys(SinkWorker *worker)
 {
 	DirtyEntry *entry;
 
-	dirty_unpark_all(worker->dirty);
-	for (int i = 0; i < worker->nlanes; i++)
-		while (dirty_take(worker->dirty, i, 1, &entry) > 0)
-			dirty_done(worker->dirty, entry);
+	while (dirty_take_longest(worker->dirty, 1, &entry) > 0)
+		dirty_done(worker->dirty, entry);
 }
 
 /* Ends batches that were answered and starts new ones; true if anything moved. */
@@ -195,7 +204,7 @@ static bool
 run_lanes(SinkWorker *worker)
 {
 	const char *error = NULL;
-	bool		ready = worker->enabled && worker->driver->health(&error) == SINK_READY;
+	bool		ready = worker->enabled && !worker->paused && worker->driver->health(&error) == SINK_READY;
 	bool		moved = false;
 	uint64		oldest = target_age() + 1;
 	int			first = worker->pace.turn;
@@ -216,7 +225,7 @@ run_lanes(SinkWorker *worker)
 			oldest = Min(oldest, lane->age);
 	}
 	target_sweep(oldest);
-	if (!worker->driver->configured() && dirty_count(worker->dirty) > 0)
+	if (!worker->driver->configured() && sink_state_is_off() && dirty_count(worker->dirty) > 0)
 		drop_keys(worker);
 	return moved;
 }
@@ -274,6 +283,13 @@ reload(SinkWorker *worker)
 	sink_state_check(worker);
 }
 
+/* Makes the index rows that tenants lack. */
+static void
+provision(void *arg)
+{
+	tenancy_sync_provision_missing();
+}
+
 /* Tenants may have come without index rows, from a dump: makes these, once in a while. */
 static void
 provision_missing(SinkWorker *worker)
@@ -283,11 +299,9 @@ provision_missing(SinkWorker *worker)
 	if (!config_changed || worker->kind != SINK_SEARCH ||
 		!TimestampDifferenceExceeds(done_at, GetCurrentTimestamp(), PROVISION_EVERY_MS))
 		return;
-	config_changed = false;
 	done_at = GetCurrentTimestamp();
-	tenancy_tx_begin("pg_tenancy: looking for tenants without indices");
-	tenancy_sync_provision_missing();
-	tenancy_tx_commit();
+	config_changed =
+		!tenancy_tx_try("pg_tenancy: looking for tenants without indices", provision, NULL);
 }
 
 /* Shows what the sink's own work met. */
@@ -311,14 +325,15 @@ chores(SinkWorker *worker)
 	worker->driver->poll();
 	if (worker->streaming)
 		sink_state_check(worker);
+	pause_check(worker);
 	provision_missing(worker);
-	if (worker->enabled && worker->driver->housekeep())
+	if (worker->enabled && !worker->paused && worker->driver->housekeep())
 	{
 		moved = true;
 		resync_wake(); /* an index made again asks for its rows */
 	}
 	show_trouble(worker);
-	backlog_spill(worker);
+	moved |= backlog_spill(worker);
 	moved |= backlog_pump(worker);
 	moved |= resync_pump(worker);
 	show_health(worker);
@@ -349,7 +364,7 @@ make_worker(DatabaseShared *database, SinkKind kind)
 	worker->key = MemoryContextAlloc(TopMemoryContext, worker->key_room);
 	batch_init_lanes(worker, kind == SINK_SEARCH ? tenancy_search_lanes : 1);
 	pace_init(worker);
-	worker->dirty = dirty_create(worker->nlanes);
+	worker->dirty = dirty_create(worker->nlanes, hold_until);
 	return worker;
 }
 

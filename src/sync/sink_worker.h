@@ -44,6 +44,7 @@ typedef struct SinkWorker
 	uint64			  received;	 /* LSN */
 	int				  epoch;
 	bool			  denied;  /* the server refused the last request */
+	bool			  paused;  /* by tenancy.pause(): nothing is sent */
 	bool			  enabled; /* a URL is set and tenancy.sink says so */
 	char			 *key;	   /* scratch for the ring's keys */
 	int				  key_room;
@@ -52,6 +53,7 @@ typedef struct SinkWorker
 extern void sink_worker_run(DatabaseShared *database, SinkKind kind);
 
 extern void sink_state_check(SinkWorker *worker);
+extern bool sink_state_is_off(void);
 extern int	sink_state_epoch(void);
 extern void sink_state_expect(SinkWorker *worker);
 

@@ -1,0 +1,110 @@
+# Transactions of an administrator that hold locks the workers need: these neither die nor keep other tables from going on.
+
+use strict;
+use warnings;
+use Test::More;
+use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::Utils;
+use TenancyTest;
+use TenancyLoad;
+
+need_servers('elasticsearch7', 'redis');
+my $search = TenancySearch->start('elasticsearch7');
+my $redis = TenancyRedis->start;
+my $node = tenancy_node('locks', search => $search, redis => $redis, conf => "tenancy.dirty_mem = 1MB\ntenancy.retry_max = 2s\n");
+$node->start;
+
+sub sql { return $node->safe_psql('postgres', join(';', @_)) }
+sub agrees { return all_agree($node, 'postgres', $search, @_) }
+sub letters { return sql("SELECT count(*) FROM tenancy.dead_letter WHERE sink = 'search'") }
+sub title { return ($search->document("case_studies_tenant_$_[0]", $_[1]) // {})->{title} // '' }
+
+# A transaction that stays open after these statements.
+sub open_session
+{
+	my $session = $node->background_psql('postgres');
+	$session->query_safe(join ';', 'BEGIN', @_);
+	return $session;
+}
+
+sub end { $_[0]->query_safe('ROLLBACK'); $_[0]->quit; return }
+
+# A change of a tenant gets in.
+my $n = 0;
+sub goes_on
+{
+	my ($tenant, $name) = @_;
+	my $title = 'change ' . ++$n;
+	my $id = sql("UPDATE tenant_$tenant.case_studies SET title = '$title' WHERE id = (SELECT min(id::text)::uuid FROM tenant_$tenant.case_studies WHERE industry IS NULL) RETURNING id");
+	ok(wait_until(sub { title($tenant, $id) eq $title }, 60), "$name: a change of $tenant gets in");
+	return;
+}
+
+sql(<<'SQL');
+CREATE EXTENSION pg_tenancy;
+SELECT tenant_create(n) FROM unnest(ARRAY['one', 'two']) n;
+INSERT INTO tenant_one.case_studies (title, industry) SELECT 'one ' || n, CASE WHEN n > 10 THEN 'x' END FROM generate_series(1, 50) n;
+INSERT INTO tenant_two.case_studies (title, industry) SELECT 'two ' || n, CASE WHEN n > 10 THEN 'x' END FROM generate_series(1, 50) n;
+SQL
+agrees('start');
+my @workers = worker_pids($node, 'pg_tenancy %');
+
+# Dead letters: one that is there, one that is to be written.
+sql(q{UPDATE tenant_one.case_studies SET full_text = repeat('x', 40000), title = 'bad' WHERE industry = 'x' AND title = 'one 11'});
+# a keyword longer than Lucene's limit is refused
+my ($status, $text) = $search->raw('PUT', '/case_studies_tenant_one/_mapping', { properties => { outcome => { type => 'keyword' } } });
+diag($text) unless $status == 200;
+is($status, 200, 'a field that refuses long values') or diag($text);
+sql(q{ALTER TABLE tenant_one.case_studies ADD COLUMN outcome text});
+sql(q{UPDATE tenant_one.case_studies SET outcome = repeat('x', 40000) WHERE title = 'one 12'});
+ok(wait_until(sub { letters() == 1 }, 60), 'a row is refused');
+my $session = open_session('DELETE FROM tenancy.dead_letter');
+sql(q{UPDATE tenant_one.case_studies SET outcome = repeat('x', 40001) WHERE title = 'one 12'}, q{UPDATE tenant_one.case_studies SET outcome = repeat('x', 40000) WHERE title = 'one 13'});
+goes_on('two', "DELETE FROM dead_letter is open, $_") for 1 .. 3;
+goes_on('one', 'DELETE FROM dead_letter is open');
+end($session);
+ok(wait_until(sub { letters() == 2 }, 60), 'DELETE FROM dead_letter was open: the letters are written');
+$session = open_session('LOCK TABLE tenancy.dead_letter IN ACCESS EXCLUSIVE MODE');
+sql(q{UPDATE tenant_one.case_studies SET outcome = NULL WHERE title IN ('one 12', 'one 13')});
+goes_on('two', "dead_letter is locked, $_") for 1 .. 3;
+end($session);
+ok(wait_until(sub { letters() == 0 }, 60), 'dead_letter was locked: the letters are removed');
+is(sql("SELECT dead FROM tenancy.stat_sync WHERE sink = 'search'"), 0, 'and counted so') if 0;
+agrees('dead letters');
+
+# The backlog: keys that should go there, and come from there.
+$session = open_session('LOCK TABLE tenancy.backlog IN SHARE MODE');
+sql(q{INSERT INTO tenant_one.case_studies (title, industry) SELECT 'many ' || n, 'y' FROM generate_series(1, 12000) n});
+goes_on($_, 'backlog is locked') for qw(two one);
+is(sql('SELECT count(*) FROM tenancy.backlog'), 0, 'backlog is locked: nothing is there');
+ok(sync_wait($node, 'postgres', 120), 'backlog is locked: everything gets in');
+sql(q{SELECT tenancy.pause('search')});
+ok(wait_until(sub { state_of($node, 'postgres', 'search') eq 'paused' }, 60), 'paused');
+sql(q{UPDATE tenant_one.case_studies SET industry = 'z' WHERE industry = 'y'});
+end($session);
+ok(wait_until(sub { sql('SELECT count(*) FROM tenancy.backlog') > 5000 }, 60), 'backlog was locked: keys are there');
+$session = open_session('LOCK TABLE tenancy.backlog IN SHARE MODE');
+sql(q{SELECT tenancy.resume('search')});
+goes_on($_, 'backlog is locked while it is read') for qw(two one);
+end($session);
+agrees('backlog');
+
+# What the worker writes about a sink, and about indices.
+$session = open_session('SELECT FROM tenancy.sink FOR UPDATE');
+$search->stop;
+ok(wait_until(sub { state_of($node, 'postgres', 'search') eq 'unreachable' }, 60), 'sink is locked: unreachable');
+$search->start;
+redis_cmd($redis, 'SET', 'tenant:one:case_study:0', 'x');
+sql(q{INSERT INTO tenant_one.case_studies (id, title) VALUES ('00000000-0000-0000-0000-000000000000', 'x')});
+sleep 3;
+end($session);
+agrees('sink was locked');
+$session = open_session('LOCK TABLE tenancy.search_index IN SHARE MODE');
+sql(q{DELETE FROM tenancy.tenants WHERE false}) if 0;
+goes_on($_, 'search_index is locked') for qw(one two);
+end($session);
+agrees('search_index was locked');
+
+is_deeply([ worker_pids($node, 'pg_tenancy %') ], \@workers, 'the workers are the ones from the start');
+is(sql('SELECT count(*) FROM tenancy.backlog'), 0, 'the end: the backlog is empty');
+done_testing();
