@@ -21,7 +21,7 @@
 #include "sink/hosts.h"
 #include "sink/kept.h"
 
-#define ROOT_TIMEOUT_MAX 1000 /* ms */
+#define ROOT_TIMEOUT_MAX 1000 /* ms, when only the product is asked for */
 #define ROOT_REPLY_MAX (64 * 1024)
 
 /* The client, and the settings it was opened with. */
@@ -170,7 +170,7 @@ ask_root(int host, long timeout_ms)
 {
 	HttpCall call = {.method = "GET", .url = "/", .max_reply = ROOT_REPLY_MAX};
 
-	return exchange(host, &call, Max(Min(timeout_ms, ROOT_TIMEOUT_MAX), 1), use_root_reply, NULL);
+	return exchange(host, &call, Max(timeout_ms, 1), use_root_reply, NULL);
 }
 
 /* The next host that is live, or turns out to be; anyway: even one that is not due. */
@@ -188,7 +188,7 @@ find_host(TimestampTz deadline, bool anyway)
 		if (host->state == HOST_LIVE)
 			return candidate;
 		if ((hosts_is_due(&hosts, candidate) || (anyway && host->state == HOST_DOWN)) &&
-			ask_root(candidate, left_until(deadline)))
+			ask_root(candidate, left_until(deadline) / 2))
 			return candidate;
 	}
 	return -1;
@@ -266,7 +266,7 @@ const char *
 search_client_engine(void)
 {
 	if (engine == NULL)
-		(void) ask_root(hosts.turn, tenancy_search_timeout);
+		(void) ask_root(hosts.turn, Min(tenancy_search_timeout, ROOT_TIMEOUT_MAX));
 	if (engine == NULL)
 		engine = "elasticsearch";
 	return engine;

@@ -69,7 +69,7 @@ tenancy.search_url = '$both'
 tenancy.search_auth_file = '$dir/auth'
 tenancy.search_ca_file = '$dir/ca.pem'
 tenancy.retry_max = 500ms
-tenancy.search_timeout = 5s
+tenancy.search_timeout = 60s
 CONF
 $node->start;
 
