@@ -204,10 +204,10 @@ static bool
 run_lanes(SinkWorker *worker)
 {
 	const char *error = NULL;
-	bool		ready = worker->enabled && !worker->paused && worker->driver->health(&error) == SINK_READY;
-	bool		moved = false;
-	uint64		oldest = target_age() + 1;
-	int			first = worker->pace.turn;
+	bool ready = worker->enabled && !worker->paused && worker->driver->health(&error) == SINK_READY;
+	bool moved = false;
+	uint64 oldest = target_age() + 1;
+	int	   first = worker->pace.turn;
 
 	pace_tick(worker);
 	for (int i = 0; i < worker->nlanes; i++)
