@@ -264,6 +264,7 @@ sub shake_hands
 {
 	my ($self) = @_;
 	$self->{want_write} = 0;
+	$! = 0;
 	if ($self->{client}->accept_SSL)
 	{
 		$self->{handshake} = 0;
@@ -278,6 +279,7 @@ sub shake_hands
 sub read_client
 {
 	my ($self) = @_;
+	$! = 0; # an error of TLS leaves it as it was
 	my $n = sysread $self->{client}, $self->{from_client}, 262144, length $self->{from_client};
 	if ($n)
 	{
