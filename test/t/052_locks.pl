@@ -43,19 +43,16 @@ sub goes_on
 sql(<<'SQL');
 CREATE EXTENSION pg_tenancy;
 SELECT tenant_create(n) FROM unnest(ARRAY['one', 'two']) n;
+ALTER TABLE tenant_one.case_studies ADD COLUMN outcome text;
 INSERT INTO tenant_one.case_studies (title, industry) SELECT 'one ' || n, CASE WHEN n > 10 THEN 'x' END FROM generate_series(1, 50) n;
 INSERT INTO tenant_two.case_studies (title, industry) SELECT 'two ' || n, CASE WHEN n > 10 THEN 'x' END FROM generate_series(1, 50) n;
 SQL
 agrees('start');
 my @workers = worker_pids($node, 'pg_tenancy %');
 
-# Dead letters: one that is there, one that is to be written.
-sql(q{UPDATE tenant_one.case_studies SET full_text = repeat('x', 40000), title = 'bad' WHERE industry = 'x' AND title = 'one 11'});
-# a keyword longer than Lucene's limit is refused
+# Dead letters: one that is there, one that is to be written.  A keyword longer than Lucene's limit is refused
 my ($status, $text) = $search->raw('PUT', '/case_studies_tenant_one/_mapping', { properties => { outcome => { type => 'keyword' } } });
-diag($text) unless $status == 200;
 is($status, 200, 'a field that refuses long values') or diag($text);
-sql(q{ALTER TABLE tenant_one.case_studies ADD COLUMN outcome text});
 sql(q{UPDATE tenant_one.case_studies SET outcome = repeat('x', 40000) WHERE title = 'one 12'});
 ok(wait_until(sub { letters() == 1 }, 60), 'a row is refused');
 my $session = open_session('DELETE FROM tenancy.dead_letter');
@@ -69,7 +66,6 @@ sql(q{UPDATE tenant_one.case_studies SET outcome = NULL WHERE title IN ('one 12'
 goes_on('two', "dead_letter is locked, $_") for 1 .. 3;
 end($session);
 ok(wait_until(sub { letters() == 0 }, 60), 'dead_letter was locked: the letters are removed');
-is(sql("SELECT dead FROM tenancy.stat_sync WHERE sink = 'search'"), 0, 'and counted so') if 0;
 agrees('dead letters');
 
 # The backlog: keys that should go there, and come from there.
@@ -100,7 +96,6 @@ sleep 3;
 end($session);
 agrees('sink was locked');
 $session = open_session('LOCK TABLE tenancy.search_index IN SHARE MODE');
-sql(q{DELETE FROM tenancy.tenants WHERE false}) if 0;
 goes_on($_, 'search_index is locked') for qw(one two);
 end($session);
 agrees('search_index was locked');
