@@ -49,9 +49,9 @@ INSERT INTO tenant_a.large SELECT n, 0, 'x' FROM generate_series(1, 2000) n;
 CREATE PROCEDURE write(i int) LANGUAGE plpgsql AS $$
 BEGIN
 	FOR part IN 0 .. 4 LOOP
-		UPDATE tenant_a.large l SET n = i, filler = f.text FROM filler f
+		UPDATE tenant_a.large l SET n = write.i, filler = f.text FROM filler f
 		 WHERE f.i = (l.id + write.i) % 50 AND l.id BETWEEN (write.i * 100 + part * 20) % 2000 + 1 AND (write.i * 100 + part * 20) % 2000 + 20;
-		INSERT INTO tenant_b.small (n) SELECT i FROM generate_series(1, 80);
+		INSERT INTO tenant_b.small (n) SELECT write.i FROM generate_series(1, 80);
 		COMMIT;
 	END LOOP;
 END
@@ -62,6 +62,7 @@ all_agree($node, 'postgres', $search, 'start');
 my $pid = search_pid();
 my $before = own_memory($pid);
 $search->stop;
+sql('CALL write(0)');
 ok(wait_until(sub { state_of($node, 'postgres', 'search') eq 'unreachable' }, 60), 'the server is away');
 my $start = sql('SELECT pg_current_wal_lsn()');
 my ($i, $written, $memory, @samples) = (0, 0, 0);

@@ -88,6 +88,7 @@ agrees('backlog');
 # What the worker writes about a sink, and about indices.
 $session = open_session('SELECT FROM tenancy.sink FOR UPDATE');
 $search->stop;
+sql(q{UPDATE tenant_two.case_studies SET title = title || '.'});
 ok(wait_until(sub { state_of($node, 'postgres', 'search') eq 'unreachable' }, 60), 'sink is locked: unreachable');
 $search->start;
 redis_cmd($redis, 'SET', 'tenant:one:case_study:0', 'x');
