@@ -31,6 +31,8 @@ char *tenancy_search_key_file = NULL;
 int	  tenancy_search_lanes = 2;
 int	  tenancy_search_timeout = 10000;
 char *tenancy_search_url = NULL;
+int	  tenancy_verify_interval = 3600;
+int	  tenancy_verify_sample = 1000;
 
 static const struct config_enum_entry compressions[] = {
 	{"off", COMPRESS_OFF, false}, {"gzip", COMPRESS_GZIP, false}, {NULL, 0, false}};
@@ -224,6 +226,20 @@ define_sync_settings(void)
 							   NULL, NULL);
 }
 
+/* Settings of the sampling verify. */
+static void
+define_verify_settings(void)
+{
+	DefineCustomIntVariable("tenancy.verify_interval",
+							"Time between two samples of rows and documents that are compared.",
+							"0 turns this off; tenancy.verify() compares all of them.",
+							&tenancy_verify_interval, 3600, 0, INT_MAX / 1000, PGC_SIGHUP,
+							GUC_UNIT_S, NULL, NULL, NULL);
+	DefineCustomIntVariable(
+		"tenancy.verify_sample", "Number of rows, and of documents, in each sample.", NULL,
+		&tenancy_verify_sample, 1000, 1, 1000000, PGC_SIGHUP, 0, NULL, NULL, NULL);
+}
+
 /* Defines every setting; called once by _PG_init. */
 void
 tenancy_guc_init(void)
@@ -231,6 +247,7 @@ tenancy_guc_init(void)
 	define_sync_settings();
 	define_redis_settings();
 	define_search_settings();
+	define_verify_settings();
 	MarkGUCPrefixReserved("tenancy");
 }
 

@@ -38,6 +38,8 @@ extern char *tenancy_search_key_file;
 extern int	 tenancy_search_lanes;
 extern int	 tenancy_search_timeout; /* ms */
 extern char *tenancy_search_url;
+extern int	 tenancy_verify_interval; /* s */
+extern int	 tenancy_verify_sample;	  /* rows */
 
 extern void tenancy_guc_init(void);
 extern void tenancy_set_current_tenant(const char *name);

@@ -10,7 +10,8 @@ CREATE FUNCTION tenancy.sync_status(
         OUT sink text, OUT state text, OUT received_lsn pg_lsn, OUT acked_lsn pg_lsn,
         OUT lag_bytes bigint, OUT lag_seconds double precision, OUT dirty bigint, OUT docs bigint,
         OUT deletes bigint, OUT retries bigint, OUT conflicts bigint, OUT dead bigint,
-        OUT last_error text, OUT last_error_at timestamptz, OUT held bigint) RETURNS SETOF record
+        OUT last_error text, OUT last_error_at timestamptz, OUT held bigint, OUT verified_at timestamptz,
+        OUT verified bigint, OUT missing bigint, OUT stale bigint, OUT ghosts bigint) RETURNS SETOF record
     LANGUAGE C VOLATILE PARALLEL RESTRICTED ROWS 3 AS 'MODULE_PATHNAME', 'tenancy_sync_status';
 COMMENT ON FUNCTION tenancy.sync_status() IS 'What view tenancy.stat_sync shows';
 REVOKE ALL ON FUNCTION tenancy.sync_status() FROM PUBLIC;
@@ -32,6 +33,11 @@ COMMENT ON COLUMN tenancy.stat_sync.retries IS 'Operations that had to be sent a
 COMMENT ON COLUMN tenancy.stat_sync.conflicts IS 'Operations the search server refused since it had this version or a newer one';
 COMMENT ON COLUMN tenancy.stat_sync.dead IS 'Dead letters';
 COMMENT ON COLUMN tenancy.stat_sync.held IS 'Tables whose index takes nothing now (a write block, no shard, closed): tried again by themselves, the others go on';
+COMMENT ON COLUMN tenancy.stat_sync.verified_at IS 'When the last sampling verify ended (tenancy.verify_interval); NULL: none yet, or not of the search sink';
+COMMENT ON COLUMN tenancy.stat_sync.verified IS 'Rows that it compared';
+COMMENT ON COLUMN tenancy.stat_sync.missing IS 'Rows among them without a document';
+COMMENT ON COLUMN tenancy.stat_sync.stale IS 'Rows among them whose document is another one';
+COMMENT ON COLUMN tenancy.stat_sync.ghosts IS 'Documents among them without a row';
 REVOKE ALL ON tenancy.stat_sync FROM PUBLIC;
 GRANT SELECT ON tenancy.stat_sync TO tenancy_operator, tenancy_admin, pg_monitor;
 

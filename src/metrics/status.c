@@ -15,7 +15,7 @@
 
 #include "sync/shared.h"
 
-#define STATUS_COLUMNS 15
+#define STATUS_COLUMNS 20
 
 PG_FUNCTION_INFO_V1(tenancy_sync_status);
 
@@ -87,6 +87,21 @@ set_counters(StatusRow *row, SinkShared *sink)
 		row->values[6 + i] = Int64GetDatum((int64) pg_atomic_read_u64(counters[i]));
 }
 
+/* Columns for what the last sampling verify found; none of the cache's. */
+static void
+set_verified(StatusRow *row, SinkShared *sink)
+{
+	pg_atomic_uint64 *counters[] = {&sink->verified, &sink->missing, &sink->stale, &sink->ghosts};
+	TimestampTz		  at = (TimestampTz) pg_atomic_read_u64(&sink->verified_at);
+
+	memset(&row->nulls[15], at == 0, 5);
+	if (at == 0)
+		return;
+	row->values[15] = TimestampTzGetDatum(at);
+	for (int i = 0; i < lengthof(counters); i++)
+		row->values[16 + i] = Int64GetDatum((int64) pg_atomic_read_u64(counters[i]));
+}
+
 /* Adds a row. */
 static void
 put_row(ReturnSetInfo *result, StatusRow *row)
@@ -105,6 +120,7 @@ put_capture(ReturnSetInfo *result, DatabaseShared *database)
 				 pg_atomic_read_u64(&database->confirmed), 0);
 	row.nulls[5] = row.nulls[14] = true;
 	memset(&row.nulls[6], true, 6);
+	memset(&row.nulls[15], true, 5);
 	put_row(result, &row);
 }
 
@@ -119,6 +135,7 @@ put_sink(ReturnSetInfo *result, const char *name, SinkShared *sink)
 				 (TimestampTz) pg_atomic_read_u64(&sink->oldest));
 	set_counters(&row, sink);
 	row.values[14] = Int64GetDatum((int64) pg_atomic_read_u64(&sink->held));
+	set_verified(&row, sink);
 	put_row(result, &row);
 }
 

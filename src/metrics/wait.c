@@ -13,32 +13,12 @@
 #include "utils/timestamp.h"
 
 #include "common/compat.h"
-#include "common/errors.h"
 #include "sync/message.h"
-#include "sync/shared.h"
+#include "sync/running.h"
 
 #define POLL_MS 100
 
 PG_FUNCTION_INFO_V1(tenancy_sync_wait);
-
-/* Part of this database; an error says what is missing. */
-static DatabaseShared *
-require_workers(void)
-{
-	if (tenancy_shared == NULL)
-		ereport(ERROR, (errcode(ERRCODE_TENANCY_NOT_RUNNING),
-						errmsg("pg_tenancy is not in shared_preload_libraries"),
-						errhint("Add shared_preload_libraries = 'pg_tenancy' to postgresql.conf "
-								"and restart the server.")));
-	if (wal_level < WAL_LEVEL_LOGICAL)
-		ereport(ERROR, (errcode(ERRCODE_TENANCY_NOT_RUNNING), errmsg("wal_level is not logical"),
-						errhint("Set wal_level = logical in postgresql.conf and restart the "
-								"server.")));
-	if (RecoveryInProgress())
-		ereport(ERROR, (errcode(ERRCODE_TENANCY_NOT_RUNNING), errmsg("a standby does not sync"),
-						errhint("Call tenancy.sync_wait() on the primary.")));
-	return tenancy_shared_mine();
-}
 
 /* Position behind everything committed so far, on disk. */
 static XLogRecPtr
@@ -103,7 +83,7 @@ wait_until(DatabaseShared *database, XLogRecPtr target, TimestampTz deadline)
 Datum
 tenancy_sync_wait(PG_FUNCTION_ARGS)
 {
-	DatabaseShared *database = require_workers();
+	DatabaseShared *database = sync_require_running();
 	XLogRecPtr		target = mark_position();
 	TimestampTz		deadline = DatumGetTimestampTz(DirectFunctionCall2(
 			timestamptz_pl_interval, TimestampTzGetDatum(GetCurrentTimestamp()), PG_GETARG_DATUM(0)));

@@ -9,6 +9,7 @@
 
 #include "common/guc.h"
 #include "sink/es_bulk.h"
+#include "sink/es_fetch.h"
 #include "sink/es_listing.h"
 #include "sink/es_reply.h"
 #include "sink/es_server.h"
@@ -222,4 +223,8 @@ const SinkDriver search_sink_driver = {
 	.list_open = es_listing_open,
 	.list_next = es_listing_next,
 	.list_close = es_listing_close,
+	.list_sample = es_listing_sample,
+	.fetch_open = es_fetch_open,
+	.fetch_poll = es_fetch_poll,
+	.fetch_close = es_fetch_close,
 };

@@ -24,7 +24,8 @@ typedef enum ListingStep
 	LIST_REFRESH,
 	LIST_FIRST,
 	LIST_NEXT,
-	LIST_CLEAR
+	LIST_CLEAR,
+	LIST_SAMPLE
 } ListingStep;
 
 struct SinkListing
@@ -32,6 +33,7 @@ struct SinkListing
 	MemoryContext  context;
 	ListingStep	   step;
 	int			   nkeys;
+	int			   sample; /* documents of LIST_SAMPLE */
 	char		  *alias;
 	char		  *scroll_id; /* NULL before the first page */
 	StringInfoData path;
@@ -54,6 +56,17 @@ es_listing_open(const SinkTarget *target)
 	initStringInfo(&listing->path);
 	initStringInfo(&listing->body);
 	MemoryContextSwitchTo(old);
+	return listing;
+}
+
+/* Starts listing some documents chosen at random. */
+SinkListing *
+es_listing_sample(const SinkTarget *target, int most)
+{
+	SinkListing *listing = es_listing_open(target);
+
+	listing->step = LIST_SAMPLE;
+	listing->sample = Min(most, PAGE_SIZE);
 	return listing;
 }
 
@@ -85,6 +98,13 @@ prepare(SinkListing *listing)
 			appendStringInfoString(&listing->body, "{\"scroll_id\":");
 			tenancy_json_string(&listing->body, listing->scroll_id, strlen(listing->scroll_id));
 			appendStringInfoChar(&listing->body, '}');
+			break;
+		case LIST_SAMPLE:
+			appendStringInfo(&listing->path, "/%s/_search", listing->alias);
+			appendStringInfo(&listing->body,
+							 "{\"size\":%d,\"_source\":false,"
+							 "\"query\":{\"function_score\":{\"random_score\":{}}}}",
+							 listing->sample);
 			break;
 	}
 }
@@ -156,7 +176,14 @@ take_page(SinkListing *listing, const HttpReply *reply, StringInfo keys)
 
 	PG_TRY();
 	{
-		if (json_is_array(hits) && scroll_id != NULL)
+		if (json_is_array(hits) && listing->step == LIST_SAMPLE)
+		{
+			enlargeStringInfo(keys, page_room(hits));
+			append_page(listing, hits, keys);
+			listing->sample = 0;
+			result = SINK_LIST_PAGE;
+		}
+		else if (json_is_array(hits) && scroll_id != NULL)
 		{
 			enlargeStringInfo(keys, page_room(hits));
 			append_page(listing, hits, keys);
@@ -188,7 +215,8 @@ take_reply(SinkListing *listing, const HttpReply *reply, StringInfo keys)
 		listing->step = LIST_FIRST;
 		return SINK_LIST_BUSY;
 	}
-	listing->step = LIST_NEXT;
+	if (listing->step == LIST_FIRST)
+		listing->step = LIST_NEXT;
 	return take_page(listing, reply, keys);
 }
 
@@ -211,6 +239,8 @@ es_listing_next(SinkListing *listing, StringInfo keys)
 {
 	SinkListResult result = SINK_LIST_BUSY;
 
+	if (listing->step == LIST_SAMPLE && listing->sample == 0)
+		return SINK_LIST_END;
 	while (result == SINK_LIST_BUSY)
 	{
 		const HttpReply *reply;

@@ -224,6 +224,39 @@ json_scan_int(JsonScan *scan)
 	return (int) value;
 }
 
+/* A whole number from 0 on. */
+uint64
+json_scan_uint64(JsonScan *scan)
+{
+	char  *end;
+	uint64 value;
+
+	skip_space(scan);
+	if (scan->bad || *scan->at < '0' || *scan->at > '9')
+	{
+		scan->bad = true;
+		return 0;
+	}
+	value = strtoull(scan->at, &end, 10);
+	scan->at = end;
+	return value;
+}
+
+/* true or false. */
+bool
+json_scan_bool(JsonScan *scan)
+{
+	bool value;
+
+	skip_space(scan);
+	value = strncmp(scan->at, "true", 4) == 0;
+	if (!value && strncmp(scan->at, "false", 5) != 0)
+		scan->bad = true;
+	if (!scan->bad)
+		scan->at += value ? 4 : 5;
+	return value && !scan->bad;
+}
+
 /* Number, true, false or null: whatever goes up to the next separator. */
 static void
 skip_word(JsonScan *scan)
@@ -262,4 +295,17 @@ json_scan_skip(JsonScan *scan)
 		else
 			skip_word(scan);
 	} while (depth > 0 && !scan->bad);
+}
+
+/* Text of the value that comes next, as it stands there. */
+const char *
+json_scan_raw(JsonScan *scan, size_t *length)
+{
+	const char *start;
+
+	skip_space(scan);
+	start = scan->at;
+	json_scan_skip(scan);
+	*length = scan->at - start;
+	return start;
 }

@@ -21,7 +21,12 @@ extern bool json_scan_element(JsonScan *scan);
 /* Value that comes next, as UTF-8 cut to size; anything but a string is bad. */
 extern void json_scan_string(JsonScan *scan, char *buffer, size_t size);
 extern int	json_scan_int(JsonScan *scan);
-extern void json_scan_skip(JsonScan *scan);
+/* A whole number from 0 on. */
+extern uint64 json_scan_uint64(JsonScan *scan);
+extern bool	  json_scan_bool(JsonScan *scan);
+extern void	  json_scan_skip(JsonScan *scan);
+/* Text of the value that comes next, as it stands there. */
+extern const char *json_scan_raw(JsonScan *scan, size_t *length);
 /* True if an object or array comes next. */
 extern bool json_scan_peek(JsonScan *scan, char open);
 

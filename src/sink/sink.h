@@ -105,6 +105,30 @@ typedef enum SinkListResult
 	SINK_LIST_FAILED /* start again later */
 } SinkListResult;
 
+/* One document asked for by its key. */
+typedef struct SinkDocument
+{
+	const char *key; /* as SinkItem.key */
+	int			key_length;
+	bool		found;
+	bool		too_large; /* found, but longer than was allowed for: doc is not set */
+	uint64		version;
+	const char *doc; /* JSON as the sink has it, not ended by a zero byte */
+	int			doc_length;
+} SinkDocument;
+
+/* Reading documents by key. */
+typedef struct SinkFetch SinkFetch;
+
+typedef enum SinkFetchResult
+{
+	SINK_FETCH_BUSY, /* ask again after the next event */
+	SINK_FETCH_DONE,
+	SINK_FETCH_TOO_LARGE, /* ask for fewer */
+	SINK_FETCH_NO_INDEX,
+	SINK_FETCH_FAILED /* may go well later */
+} SinkFetchResult;
+
 /*
  * A sink.  None of these throws for what the server does; they may throw for
  * out of memory.  poll and submit never wait.
@@ -152,6 +176,17 @@ typedef struct SinkDriver
 	/* Appends the keys of the next page: for each its length (int32) and what SinkItem.key is. */
 	SinkListResult (*list_next)(SinkListing *listing, StringInfo keys);
 	void (*list_close)(SinkListing *listing);
+	/* The same for about `most` documents chosen at random, in one page; NULL: it cannot. */
+	SinkListing *(*list_sample)(const SinkTarget *target, int most);
+	/*
+	 * Reads the newest state of documents, one not yet visible to searches too; NULL: it cannot.
+	 * The array lives until fetch_close, and what doc points to until then.
+	 */
+	SinkFetch *(*fetch_open)(const SinkTarget *target, SinkDocument **documents, int n,
+							 size_t most_bytes);
+	/* error is set where the result is NO_INDEX or FAILED. */
+	SinkFetchResult (*fetch_poll)(SinkFetch *fetch, const char **error);
+	void (*fetch_close)(SinkFetch *fetch);
 } SinkDriver;
 
 extern const SinkDriver search_sink_driver;

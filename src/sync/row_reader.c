@@ -17,8 +17,10 @@
 #include "access/tableam.h"
 #include "catalog/pg_inherits.h"
 #include "catalog/pg_type.h"
+#include "common/pg_prng.h"
 #include "executor/tuptable.h"
 #include "miscadmin.h"
+#include "storage/bufmgr.h"
 #include "storage/lmgr.h"
 #include "utils/builtins.h"
 #include "utils/guc.h"
@@ -32,6 +34,9 @@
 #include "sync/document.h"
 #include "sync/key.h"
 #include "sync/row_reader.h"
+
+/* Blocks of a table that a sample is taken from. */
+#define SAMPLE_BLOCKS 16
 
 /* One column of the key in one leaf. */
 typedef struct KeyColumn
@@ -418,6 +423,88 @@ row_reader_scan_keys(RowReader *reader, const char *after, int after_length, int
 			continue;
 		given +=
 			scan_leaf(reader, leaf, resume && relid == from ? parts + 1 : NULL, most - given, keys);
+	}
+	return given;
+}
+
+/* Gives rows of one block from the skip'th on, or just counts them (keys NULL). */
+static int
+scan_block(RowReader *reader, Leaf *leaf, BlockNumber block, int skip, int most, StringInfo keys)
+{
+	ItemPointerData first;
+	ItemPointerData last;
+	TableScanDesc	scan;
+	int				given = 0;
+
+	ItemPointerSet(&first, block, FirstOffsetNumber);
+	ItemPointerSet(&last, block, MaxOffsetNumber);
+	scan = table_beginscan_tidrange(leaf->heap, GetActiveSnapshot(), &first, &last);
+	while (given < most && table_scan_getnextslot_tidrange(scan, ForwardScanDirection, leaf->slot))
+	{
+		MemoryContext old = MemoryContextSwitchTo(reader->row_context);
+
+		if (skip-- <= 0)
+			given += keys == NULL || append_position(reader, leaf, keys) ? 1 : 0;
+		MemoryContextSwitchTo(old);
+		MemoryContextReset(reader->row_context);
+	}
+	table_endscan(scan);
+	return given;
+}
+
+/* Gives some rows of one block that follow each other, from a random one on. */
+static int
+sample_block(RowReader *reader, Leaf *leaf, BlockNumber block, int most, StringInfo keys)
+{
+	int rows = scan_block(reader, leaf, block, 0, INT_MAX, NULL);
+	int skip = rows > most ? (int) pg_prng_uint64_range(&pg_global_prng_state, 0, rows - most) : 0;
+
+	return scan_block(reader, leaf, block, skip, most, keys);
+}
+
+/* Blocks of a leaf that can be scanned one by one; 0: its access method does not offer that. */
+static BlockNumber
+leaf_blocks(const Leaf *leaf)
+{
+	if (leaf->heap->rd_tableam->scan_set_tidrange == NULL)
+		return 0;
+	return RelationGetNumberOfBlocks(leaf->heap);
+}
+
+/* Leaf that has the n'th block of all; *n: the block in it. */
+static Leaf *
+leaf_of_block(RowReader *reader, uint64 *n)
+{
+	Leaf *leaf = reader->leaves;
+
+	while (*n >= leaf_blocks(leaf))
+		*n -= leaf_blocks(leaf++);
+	return leaf;
+}
+
+/* Appends positions of up to `most` rows from a few blocks, the first of them a random one. */
+int
+row_reader_sample_keys(RowReader *reader, int most, StringInfo keys)
+{
+	uint64 total = 0;
+	uint64 blocks;
+	uint64 start;
+	int	   given = 0;
+
+	for (int i = 0; i < reader->nleaves; i++)
+		total += leaf_blocks(&reader->leaves[i]);
+	if (total == 0)
+		return row_reader_scan_keys(reader, "", 0, most, keys);
+	blocks = Min(total, SAMPLE_BLOCKS);
+	start = pg_prng_uint64_range(&pg_global_prng_state, 0, total - 1);
+	for (uint64 i = 0; i < blocks && given < most; i++)
+	{
+		uint64 at = (start + i * (total / blocks)) % total;
+		Leaf  *leaf = leaf_of_block(reader, &at);
+		int	   share = (most - given) / (int) (blocks - i);
+
+		CHECK_FOR_INTERRUPTS();
+		given += sample_block(reader, leaf, (BlockNumber) at, Max(share, 1), keys);
 	}
 	return given;
 }

@@ -23,6 +23,7 @@ extern RowReaderResult row_reader_open(const SinkTarget *target, RowReader **rea
 extern bool row_reader_fetch(RowReader *reader, const char *key, int key_length, StringInfo doc);
 extern int	row_reader_scan_keys(RowReader *reader, const char *after, int after_length, int most,
 								 StringInfo keys);
+extern int	row_reader_sample_keys(RowReader *reader, int most, StringInfo keys);
 extern void row_reader_close(RowReader *reader);
 
 #endif

@@ -78,6 +78,11 @@ init_sink(SinkShared *sink, Ring *ring)
 	pg_atomic_init_u64(&sink->retries, 0);
 	pg_atomic_init_u64(&sink->conflicts, 0);
 	pg_atomic_init_u64(&sink->dead, 0);
+	pg_atomic_init_u64(&sink->verified_at, 0);
+	pg_atomic_init_u64(&sink->verified, 0);
+	pg_atomic_init_u64(&sink->missing, 0);
+	pg_atomic_init_u64(&sink->stale, 0);
+	pg_atomic_init_u64(&sink->ghosts, 0);
 	ConditionVariableInit(&sink->acked_cv);
 	init_lanes(sink);
 	sink->ring = ring;
@@ -89,6 +94,7 @@ static void
 init_database(DatabaseShared *database, char *rings)
 {
 	init_worker(&database->capture);
+	init_worker(&database->verify);
 	pg_atomic_init_u32(&database->absent, 0);
 	pg_atomic_init_u32(&database->capture_asleep, 0);
 	pg_atomic_init_u64(&database->captured, 0);
@@ -148,6 +154,7 @@ void
 tenancy_shared_reset(DatabaseShared *database, Oid dboid)
 {
 	reset_worker(&database->capture);
+	reset_worker(&database->verify);
 	pg_atomic_write_u32(&database->absent, 0);
 	pg_atomic_write_u64(&database->captured, 0);
 	pg_atomic_write_u64(&database->confirmed, 0);
@@ -171,6 +178,7 @@ tenancy_shared_reset(DatabaseShared *database, Oid dboid)
 		pg_atomic_write_u64(&sink->conflicts, 0);
 		pg_atomic_write_u64(&sink->dead, 0);
 		pg_atomic_write_u32(&sink->nlanes, 0);
+		pg_atomic_write_u64(&sink->verified_at, 0);
 	}
 	database->paused = false;
 	database->dboid = dboid;

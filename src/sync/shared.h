@@ -61,7 +61,7 @@ typedef struct LaneShared
 	pg_atomic_uint32 last_ms;
 } LaneShared;
 
-/* One sink; all but the ring, wanted_stream and control is written by its worker alone. */
+/* One sink; all but the ring, wanted_stream, control and the last verify is written by its worker alone. */
 typedef struct SinkShared
 {
 	WorkerShared	  worker;
@@ -81,6 +81,11 @@ typedef struct SinkShared
 	pg_atomic_uint64  retries;
 	pg_atomic_uint64  conflicts;
 	pg_atomic_uint64  dead;
+	pg_atomic_uint64  verified_at; /* time of the last sampling verify, 0: none yet */
+	pg_atomic_uint64  verified;	   /* rows that it looked at */
+	pg_atomic_uint64  missing;	   /* what it found */
+	pg_atomic_uint64  stale;
+	pg_atomic_uint64  ghosts;
 	ConditionVariable acked_cv;
 	pg_atomic_uint32  nlanes; /* 0: its worker has not run yet */
 	pg_atomic_uint32  lanes_allowed;
@@ -98,6 +103,7 @@ typedef struct DatabaseShared
 	pg_atomic_uint64 captured;		 /* LSN decoded so far */
 	pg_atomic_uint64 confirmed;		 /* LSN the slot has been confirmed at */
 	SinkShared		 sinks[SINK_COUNT];
+	WorkerShared	 verify; /* the sampling one */
 } DatabaseShared;
 
 typedef struct SyncShared

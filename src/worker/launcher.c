@@ -108,7 +108,7 @@ reap(Managed *worker, int slot, WorkerRole role)
 	worker->handle = NULL;
 	if (pg_atomic_read_u32(&shared->state) == WORKER_STARTING)
 		worker_set_state(shared, WORKER_FAILED);
-	if (TimestampDifferenceExceeds(worker->started_at, now, STABLE_MS))
+	if (role == ROLE_VERIFY || TimestampDifferenceExceeds(worker->started_at, now, STABLE_MS))
 		worker->failures = 0;
 	worker->not_before = TimestampTzPlusMilliseconds(
 		now, Min((int64) RESTART_FIRST_MS << Min(worker->failures, 10), tenancy_retry_max));
@@ -122,9 +122,26 @@ warn_no_room(void)
 	if (!room_warned)
 		ereport(WARNING, (errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
 						  errmsg("out of background worker slots"),
-						  errhint("Raise max_worker_processes: pg_tenancy needs one and three for "
+						  errhint("Raise max_worker_processes: pg_tenancy needs one and four for "
 								  "each database.")));
 	room_warned = true;
+}
+
+/*
+ * True if a sample of rows is to be verified now: the interval is over, counted from when
+ * the database was seen first, and the sink works.
+ */
+static bool
+verify_is_due(Managed *worker, int slot)
+{
+	SinkShared *sink = &tenancy_shared->databases[slot].sinks[SINK_SEARCH];
+	TimestampTz now = GetCurrentTimestamp();
+
+	if (worker->started_at == 0)
+		worker->started_at = now;
+	return tenancy_verify_interval > 0 &&
+		   pg_atomic_read_u32(&sink->worker.state) == WORKER_RUNNING &&
+		   TimestampDifferenceExceeds(worker->started_at, now, tenancy_verify_interval * 1000);
 }
 
 /* Starts a worker that is due. */
@@ -204,7 +221,8 @@ manage_database(int slot)
 
 		if (worker->handle != NULL && has_stopped(worker->handle))
 			reap(worker, slot, role);
-		if (worker->handle == NULL && worker_pid(worker_shared(database, role)) == 0)
+		if (worker->handle == NULL && worker_pid(worker_shared(database, role)) == 0 &&
+			(role != ROLE_VERIFY || verify_is_due(worker, slot)))
 			start(worker, slot, role);
 	}
 }

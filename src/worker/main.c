@@ -19,6 +19,7 @@
 #include "common/spi.h"
 #include "sync/key.h"
 #include "sync/sink_worker.h"
+#include "verify/verify.h"
 #include "worker/worker.h"
 
 /* Handlers that let CHECK_FOR_INTERRUPTS do its work. */
@@ -61,6 +62,8 @@ run(DatabaseShared *database, WorkerRole role)
 {
 	if (role == ROLE_CAPTURE)
 		capture_run(database);
+	else if (role == ROLE_VERIFY)
+		verify_sample_run(database);
 	else
 		sink_worker_run(database, role == ROLE_SEARCH ? SINK_SEARCH : SINK_CACHE);
 }

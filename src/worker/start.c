@@ -48,6 +48,8 @@ worker_shared(DatabaseShared *database, WorkerRole role)
 			return &database->capture;
 		case ROLE_SEARCH:
 			return &database->sinks[SINK_SEARCH].worker;
+		case ROLE_VERIFY:
+			return &database->verify;
 		default:
 			return &database->sinks[SINK_CACHE].worker;
 	}
@@ -71,7 +73,7 @@ bool
 worker_start(DatabaseShared *database, WorkerRole role, BackgroundWorkerHandle **handle)
 {
 	static const char *const types[] = {"pg_tenancy capture", "pg_tenancy search sink",
-										"pg_tenancy cache sink"};
+										"pg_tenancy cache sink", "pg_tenancy verify"};
 	BackgroundWorker		 worker;
 	int32 extra[2] = {(int32) (database - tenancy_shared->databases), (int32) role};
 

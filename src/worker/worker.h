@@ -15,10 +15,11 @@ typedef enum WorkerRole
 {
 	ROLE_CAPTURE,
 	ROLE_SEARCH,
-	ROLE_CACHE
+	ROLE_CACHE,
+	ROLE_VERIFY /* now and then, ends by itself */
 } WorkerRole;
 
-#define ROLE_COUNT 3
+#define ROLE_COUNT 4
 
 /* shmem.c */
 extern void worker_shmem_init(void);

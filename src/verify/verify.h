@@ -1,0 +1,16 @@
+/*
+ * verify.h
+ *		Comparing tables with their indices.
+ */
+#ifndef TENANCY_VERIFY_H
+#define TENANCY_VERIFY_H
+
+#include "sync/shared.h"
+
+/* worker.c: what the postmaster starts for a call of tenancy.verify(). */
+extern PGDLLEXPORT void tenancy_verify_main(Datum arg);
+
+/* sample.c: one sample of rows and documents, its result into the status view. */
+extern void verify_sample_run(DatabaseShared *database);
+
+#endif
