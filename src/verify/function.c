@@ -9,6 +9,7 @@
 #include "funcapi.h"
 #include "libpq/pqformat.h"
 #include "libpq/pqmq.h"
+#include "mb/pg_wchar.h"
 #include "miscadmin.h"
 #include "postmaster/bgworker.h"
 #include "storage/dsm.h"
@@ -39,15 +40,20 @@ typedef struct VerifyCall
 	BackgroundWorkerHandle *worker; /* NULL: not started */
 } VerifyCall;
 
-/* Copies a name that is not null; one that is too long names nothing. */
+/* Copies a name that is not null; one that has to be cut is longer than any there is. */
 static bool
-take_name(FunctionCallInfo fcinfo, int n, char *name, size_t size)
+take_name(FunctionCallInfo fcinfo, int n, char *name)
 {
+	char *given;
+	int	  length;
+
 	name[0] = '\0';
 	if (PG_ARGISNULL(n))
 		return false;
-	if (strlcpy(name, text_to_cstring(PG_GETARG_TEXT_PP(n)), size) >= size)
-		name[0] = '\0';
+	given = text_to_cstring(PG_GETARG_TEXT_PP(n));
+	length = pg_mbcliplen(given, strlen(given), VERIFY_NAME_MAX - 1);
+	memcpy(name, given, length);
+	name[length] = '\0';
 	return true;
 }
 
@@ -58,8 +64,8 @@ take_request(FunctionCallInfo fcinfo)
 	VerifyRequest request = {0};
 
 	request.dboid = MyDatabaseId;
-	request.has_tenant = take_name(fcinfo, 0, request.tenant, sizeof(request.tenant));
-	request.has_relation = take_name(fcinfo, 1, request.relation, sizeof(request.relation));
+	request.has_tenant = take_name(fcinfo, 0, request.tenant);
+	request.has_relation = take_name(fcinfo, 1, request.relation);
 	request.repair = tenancy_arg_bool(fcinfo, 2, "repair");
 	return request;
 }
@@ -89,7 +95,7 @@ check_request(const VerifyRequest *request)
 		ereport(ERROR, (errcode(ERRCODE_TENANCY_UNDEFINED_TENANT),
 						errmsg("tenant \"%s\" does not exist", request->tenant)));
 	if (request->has_relation &&
-		!exists(request, "SELECT FROM tenancy.sync_table s WHERE table_name = $2::name"
+		!exists(request, "SELECT FROM tenancy.sync_table s WHERE table_name::text = $2"
 						 " AND index_type IS NOT NULL AND ($1 = '' OR EXISTS"
 						 " (SELECT FROM tenancy.tenant t WHERE t.blueprint = s.blueprint"
 						 "   AND t.name = $1 AND t.status <> 'dropped'))"))

@@ -8,7 +8,8 @@
 #ifndef TENANCY_VERIFY_REQUEST_H
 #define TENANCY_VERIFY_REQUEST_H
 
-#include "common/ident.h"
+/* Longer than a name can be, so that one that is cut is none. */
+#define VERIFY_NAME_MAX 256
 
 #define VERIFY_MAGIC 0x76657266
 #define VERIFY_TOC_REQUEST 1
@@ -23,8 +24,8 @@ typedef struct VerifyRequest
 	bool repair;
 	bool has_tenant;
 	bool has_relation;
-	char tenant[TENANT_NAME_MAX + 1];
-	char relation[NAMEDATALEN];
+	char tenant[VERIFY_NAME_MAX];
+	char relation[VERIFY_NAME_MAX];
 } VerifyRequest;
 
 #endif

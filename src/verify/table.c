@@ -23,7 +23,7 @@ static const char *const tables_query =
 	"SELECT t.id, t.name, t.schema_name, s.table_name"
 	"  FROM tenancy.tenant t JOIN tenancy.sync_table s ON s.blueprint = t.blueprint"
 	" WHERE t.status <> 'dropped' AND s.index_type IS NOT NULL"
-	"   AND ($1 IS NULL OR t.name = $1) AND ($2 IS NULL OR s.table_name = $2::name)"
+	"   AND ($1 IS NULL OR t.name = $1) AND ($2 IS NULL OR s.table_name::text = $2)"
 	" ORDER BY t.id, s.table_name";
 
 /* NULL where the table can be compared, else why it cannot. */
