@@ -124,6 +124,8 @@ verify_fetch(VerifyRun *run, VerifyKey **keys, int n)
 
 		if (result == SINK_FETCH_DONE)
 			return VERIFY_READY;
+		if (result == SINK_FETCH_NO_INDEX && run->repair)
+			verify_repair(run, keys, 1); /* the sink notices, makes it again and fills it */
 		if (result == SINK_FETCH_NO_INDEX)
 			return VERIFY_NOT_READY;
 		if (result == SINK_FETCH_TOO_LARGE)

@@ -103,6 +103,7 @@ extern VerifyState verify_keys(VerifyRun *run, VerifyKey *keys, int n);
 
 /* settle.c */
 extern VerifyState verify_settle(VerifyRun *run, VerifyKey **keys, int n);
+extern void		   verify_repair(VerifyRun *run, VerifyKey **keys, int n);
 
 /* sink_wait.c */
 extern uint64 verify_sink_wait(VerifyRun *run);

@@ -92,8 +92,8 @@ decide_rest(VerifyKey **keys, int n, VerifyKey **wrong, int *nwrong)
 }
 
 /* Marks keys dirty: the sinks look at their rows again. */
-static void
-repair(VerifyRun *run, VerifyKey **keys, int n)
+void
+verify_repair(VerifyRun *run, VerifyKey **keys, int n)
 {
 	tenancy_tx_begin("pg_tenancy verify: marking keys dirty");
 	for (int i = 0; i < n; i++)
@@ -142,7 +142,7 @@ verify_settle(VerifyRun *run, VerifyKey **keys, int n)
 		for (int i = 0; i < nwrong; i++)
 			count_wrong(run, wrong[i]);
 		if (run->repair && nwrong > 0)
-			repair(run, wrong, nwrong);
+			verify_repair(run, wrong, nwrong);
 	}
 	pfree(wrong);
 	return state;

@@ -46,7 +46,7 @@ has_pending_keys(VerifyRun *run)
 	tenancy_spi_exec("SELECT FROM tenancy.resync WHERE sink = 'search' AND tenant_id = $1"
 					 "   AND table_name = $2 AND phase <> 'blocked'"
 					 " UNION ALL (SELECT FROM tenancy.backlog WHERE sink = 'search'"
-					 "   AND (relid = $3 OR relid = 0) LIMIT 1)",
+					 "   AND relid = $3 LIMIT 1)",
 					 3, types, values, NULL);
 	pending = SPI_processed > 0;
 	tenancy_spi_end(&scope);

@@ -11,7 +11,7 @@ use TenancyLoad;
 
 need_servers('elasticsearch7');
 my $search = TenancySearch->start('elasticsearch7');
-my $node = tenancy_node('verify', search => $search, conf => "log_min_messages = warning\ntenancy.search_timeout = '4s'\n");
+my $node = tenancy_node('verify', search => $search, conf => "log_min_messages = warning\ntenancy.search_timeout = '60s'\n");
 $node->start;
 
 sub sql { return $node->safe_psql('postgres', join(';', @_)) }
@@ -207,6 +207,13 @@ my ($status, $out, $errors);
 	$session->query_safe('ROLLBACK');
 	$session->quit;
 }
+my $index = sql(q{SELECT index_name FROM tenancy.search_index WHERE alias = 'item_tenant_two'});
+$search->raw('DELETE', "/$index");
+($status, $out, $errors) = try_sql(q{SELECT * FROM tenancy.verify('two', 'item', true)});
+is($out, 'two|item||||', 'index gone: no counts');
+like($errors, qr/was not verified: the index is not there/, 'index gone: the warning says why');
+ok(wait_until(sub { verify(q{'two', 'item'}) eq 'two|item|0|0|0|10' }, 120), 'index gone: the repair brings it back');
+
 sql(q{UPDATE tenancy.search_index SET filled = false WHERE alias = 'pair_tenant_two'});
 ($status, $out, $errors) = try_sql(q{SELECT * FROM tenancy.verify('two', 'pair')});
 is($out, 'two|pair||||', 'not filled: no counts');
