@@ -6,6 +6,8 @@
 #define TENANCY_CAPTURE_H
 
 #include "lib/stringinfo.h"
+#include "nodes/pg_list.h"
+#include "replication/reorderbuffer.h"
 #include "utils/rel.h"
 
 #include "sync/shared.h"
@@ -56,6 +58,7 @@ typedef struct CaptureRelation
 	bool			key_in_identity; /* an UPDATE of it brings the old row */
 	AttrNumber	   *attributes;
 	FmgrInfo	   *outputs;
+	List		   *dependents; /* CaptureDependent: tables it is joined with */
 } CaptureRelation;
 
 /* capture.c */
@@ -68,5 +71,25 @@ extern void				capture_relation_init(void);
 extern CaptureRelation *capture_relation(Relation relation);
 extern void				capture_relation_forget_all(void);
 extern void				capture_relation_begin(bool uncached);
+extern MemoryContext	capture_relation_memory(CaptureRelation *info);
+extern Datum	capture_column(Relation table, HeapTuple tuple, const char *name, bool *isnull);
+extern Relation capture_open_registry(const char *table, const char *index, Oid *index_oid);
+extern List	   *capture_names_in(Relation table, HeapTuple tuple, const char *name);
+extern uint8	capture_find_sync_table(text *blueprint, const char *table_name, List **names);
+
+/* plugin.c */
+extern void capture_send(Capture *capture, ReorderBufferTXN *txn, uint8 sinks, RingKind kind,
+						 Oid relid, Oid schema, const char *key, int key_length);
+extern bool capture_value(Relation relation, AttrNumber attribute, HeapTuple tuple, HeapTuple other,
+						  Datum *value, bool *isnull);
+
+/* dependent.c */
+extern void capture_load_dependents(CaptureRelation *info, Relation relation, text *blueprint,
+									const char *table_name);
+extern void capture_mark_parents(Capture *capture, ReorderBufferTXN *txn, CaptureRelation *info,
+								 Relation relation, enum ReorderBufferChangeType action,
+								 HeapTuple old_row, HeapTuple new_row);
+extern void capture_mark_all_parents(Capture *capture, ReorderBufferTXN *txn,
+									 CaptureRelation *info);
 
 #endif

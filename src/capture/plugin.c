@@ -19,9 +19,7 @@
 #include "common/compat.h"
 #include "sync/key.h"
 #include "sync/message.h"
-
-/* Key of a RING_TABLE that is about rows too, not just about documents without one. */
-#define ALL_ROWS "rows"
+#include "sync/parents.h"
 
 /* Bytes of a message; a longer key fits into no index. */
 #define MESSAGE_MAX 8192
@@ -69,9 +67,9 @@ on_begin(LogicalDecodingContext *context, ReorderBufferTXN *txn)
 }
 
 /* Sends a record of a transaction to the sinks in a bit set. */
-static void
-put(Capture *capture, ReorderBufferTXN *txn, uint8 sinks, RingKind kind, Oid relid, Oid schema,
-	const char *key, int key_length)
+void
+capture_send(Capture *capture, ReorderBufferTXN *txn, uint8 sinks, RingKind kind, Oid relid,
+			 Oid schema, const char *key, int key_length)
 {
 	RingRecord record = {.kind = kind,
 						 .schema = schema,
@@ -93,16 +91,18 @@ is_unreadable(Relation relation, AttrNumber attribute, Datum value, bool isnull)
 		   VARATT_IS_EXTERNAL_ONDISK(DatumGetPointer(value));
 }
 
-/* Value of a key column: from the new row, or from the old where that one's is unchanged TOAST. */
-static bool
-key_column(Relation relation, AttrNumber attribute, HeapTuple tuple, HeapTuple other, Datum *value)
+/*
+ * Value of a column: from the new row, or from the old where that one's is unchanged TOAST;
+ * false: the WAL does not have it.
+ */
+bool
+capture_value(Relation relation, AttrNumber attribute, HeapTuple tuple, HeapTuple other,
+			  Datum *value, bool *isnull)
 {
-	bool isnull;
-
-	*value = heap_getattr(tuple, attribute, RelationGetDescr(relation), &isnull);
-	if (other != NULL && is_unreadable(relation, attribute, *value, isnull))
-		*value = heap_getattr(other, attribute, RelationGetDescr(relation), &isnull);
-	return !isnull && !is_unreadable(relation, attribute, *value, isnull);
+	*value = heap_getattr(tuple, attribute, RelationGetDescr(relation), isnull);
+	if (other != NULL && is_unreadable(relation, attribute, *value, *isnull))
+		*value = heap_getattr(other, attribute, RelationGetDescr(relation), isnull);
+	return !is_unreadable(relation, attribute, *value, *isnull);
 }
 
 /* Makes the key of a row in capture->key; false if it has none. */
@@ -116,8 +116,9 @@ make_key(Capture *capture, CaptureRelation *info, Relation relation, HeapTuple t
 	for (int i = 0; i < info->nkeys; i++)
 	{
 		Datum value;
+		bool  isnull;
 
-		if (!key_column(relation, info->attributes[i], tuple, other, &value))
+		if (!capture_value(relation, info->attributes[i], tuple, other, &value, &isnull) || isnull)
 			return false;
 		key_append_part(&capture->key, OutputFunctionCall(&info->outputs[i], value));
 	}
@@ -130,8 +131,8 @@ mark(Capture *capture, ReorderBufferTXN *txn, CaptureRelation *info, Relation re
 	 HeapTuple tuple, HeapTuple other)
 {
 	if (tuple != NULL && make_key(capture, info, relation, tuple, other))
-		put(capture, txn, info->sinks, RING_KEY, info->root, info->schema, capture->key.data,
-			capture->key.len);
+		capture_send(capture, txn, info->sinks, RING_KEY, info->root, info->schema,
+					 capture->key.data, capture->key.len);
 	else
 		return false;
 	return true;
@@ -150,10 +151,10 @@ mark_change(Capture *capture, ReorderBufferTXN *txn, CaptureRelation *info, Rela
 	bool marked_new = mark(capture, txn, info, relation, new_row, old_row);
 
 	if (new_row != NULL && !marked_new)
-		put(capture, txn, info->sinks, RING_TABLE, info->root, info->schema, ALL_ROWS,
-			sizeof(ALL_ROWS));
+		capture_send(capture, txn, info->sinks, RING_TABLE, info->root, info->schema,
+					 PARENTS_ALL_ROWS, sizeof(PARENTS_ALL_ROWS));
 	else if (!marked_old && !is_insert && (new_row == NULL || !info->key_in_identity))
-		put(capture, txn, info->sinks, RING_TABLE, info->root, info->schema, NULL, 0);
+		capture_send(capture, txn, info->sinks, RING_TABLE, info->root, info->schema, NULL, 0);
 }
 
 /* Tells every sink something once per transaction. */
@@ -161,7 +162,7 @@ static void
 tell(Capture *capture, ReorderBufferTXN *txn, RingKind kind)
 {
 	if (!(capture->told & (1 << kind)))
-		put(capture, txn, (1 << SINK_COUNT) - 1, kind, InvalidOid, InvalidOid, NULL, 0);
+		capture_send(capture, txn, (1 << SINK_COUNT) - 1, kind, InvalidOid, InvalidOid, NULL, 0);
 	capture->told |= 1 << kind;
 }
 
@@ -220,6 +221,7 @@ on_change(LogicalDecodingContext *context, ReorderBufferTXN *txn, Relation relat
 	else if (info->sinks != 0)
 		mark_change(capture, txn, info, relation, old_row, new_row,
 					change->action == REORDER_BUFFER_CHANGE_INSERT);
+	capture_mark_parents(capture, txn, info, relation, change->action, old_row, new_row);
 	MemoryContextSwitchTo(before);
 	MemoryContextReset(capture->change_context);
 }
@@ -240,7 +242,8 @@ on_truncate(LogicalDecodingContext *context, ReorderBufferTXN *txn, int nrelatio
 		if (info->registry != REGISTRY_NONE)
 			on_registry_change(capture, txn, info->registry);
 		else if (info->sinks != 0)
-			put(capture, txn, info->sinks, RING_TABLE, info->root, info->schema, NULL, 0);
+			capture_send(capture, txn, info->sinks, RING_TABLE, info->root, info->schema, NULL, 0);
+		capture_mark_all_parents(capture, txn, info);
 	}
 }
 
@@ -271,13 +274,13 @@ on_message(LogicalDecodingContext *context, ReorderBufferTXN *txn, XLogRecPtr ls
 		!is_text(message, size, *message == TENANCY_MESSAGE_DIRTY ? 1 + sizeof(relid) : 1))
 		return;
 	if (*message == TENANCY_MESSAGE_FORGET)
-		put(capture, txn, 1 << SINK_CACHE, RING_FORGET, InvalidOid, InvalidOid, message + 1,
-			size - 1);
+		capture_send(capture, txn, 1 << SINK_CACHE, RING_FORGET, InvalidOid, InvalidOid,
+					 message + 1, size - 1);
 	else if (*message == TENANCY_MESSAGE_DIRTY && size > 1 + sizeof(relid))
 	{
 		memcpy(&relid, message + 1, sizeof(relid));
-		put(capture, txn, (1 << SINK_COUNT) - 1, RING_KEY, relid, get_rel_namespace(relid),
-			message + 1 + sizeof(relid), size - 1 - sizeof(relid));
+		capture_send(capture, txn, (1 << SINK_COUNT) - 1, RING_KEY, relid, get_rel_namespace(relid),
+					 message + 1 + sizeof(relid), size - 1 - sizeof(relid));
 	}
 }
 

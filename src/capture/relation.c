@@ -97,8 +97,8 @@ capture_relation_begin(bool is_uncached)
 }
 
 /* A column of a registry row by name. */
-static Datum
-column(Relation table, HeapTuple tuple, const char *name, bool *isnull)
+Datum
+capture_column(Relation table, HeapTuple tuple, const char *name, bool *isnull)
 {
 	AttrNumber attribute = get_attnum(RelationGetRelid(table), name);
 
@@ -109,8 +109,8 @@ column(Relation table, HeapTuple tuple, const char *name, bool *isnull)
 }
 
 /* Opens a registry table and the unique index that serves a look-up. */
-static Relation
-open_registry(const char *table, const char *index, Oid *index_oid)
+Relation
+capture_open_registry(const char *table, const char *index, Oid *index_oid)
 {
 	Oid schema = tenancy_schema_oid(true);
 	Oid relid = OidIsValid(schema) ? get_relname_relid(table, schema) : InvalidOid;
@@ -124,7 +124,7 @@ static text *
 find_blueprint(Oid namespace)
 {
 	Oid			index;
-	Relation	table = open_registry("tenant", "tenant_schema_name_key", &index);
+	Relation	table = capture_open_registry("tenant", "tenant_schema_name_key", &index);
 	char	   *schema = get_namespace_name(namespace);
 	text	   *blueprint = NULL;
 	NameData	name;
@@ -142,7 +142,7 @@ find_blueprint(Oid namespace)
 	if (HeapTupleIsValid(tuple))
 	{
 		bool  isnull;
-		Datum value = column(table, tuple, "blueprint", &isnull);
+		Datum value = capture_column(table, tuple, "blueprint", &isnull);
 
 		blueprint = isnull ? NULL : DatumGetTextPCopy(value);
 	}
@@ -156,18 +156,18 @@ static bool
 has_elements(Relation table, HeapTuple tuple, const char *name)
 {
 	bool  isnull;
-	Datum value = column(table, tuple, name, &isnull);
+	Datum value = capture_column(table, tuple, name, &isnull);
 
 	return !isnull && ArrayGetNItems(ARR_NDIM(DatumGetArrayTypeP(value)),
 									 ARR_DIMS(DatumGetArrayTypeP(value))) > 0;
 }
 
 /* Names in a text[] column of a registry row. */
-static List *
-names_in(Relation table, HeapTuple tuple, const char *name)
+List *
+capture_names_in(Relation table, HeapTuple tuple, const char *name)
 {
 	bool   isnull;
-	Datum  value = column(table, tuple, name, &isnull);
+	Datum  value = capture_column(table, tuple, name, &isnull);
 	Datum *elements;
 	int	   n;
 	List  *names = NIL;
@@ -182,11 +182,11 @@ names_in(Relation table, HeapTuple tuple, const char *name)
 }
 
 /* Sinks and key columns that tenancy.sync_table names for a table; *names NIL: the primary key. */
-static uint8
-find_sync_table(text *blueprint, const char *table_name, List **names)
+uint8
+capture_find_sync_table(text *blueprint, const char *table_name, List **names)
 {
 	Oid			index;
-	Relation	table = open_registry("sync_table", "sync_table_pkey", &index);
+	Relation	table = capture_open_registry("sync_table", "sync_table_pkey", &index);
 	NameData	name;
 	ScanKeyData keys[2];
 	SysScanDesc scan;
@@ -207,11 +207,11 @@ find_sync_table(text *blueprint, const char *table_name, List **names)
 	tuple = systable_getnext(scan);
 	if (HeapTupleIsValid(tuple))
 	{
-		(void) column(table, tuple, "index_type", &isnull);
+		(void) capture_column(table, tuple, "index_type", &isnull);
 		sinks |= isnull ? 0 : 1 << SINK_SEARCH;
 		if (has_elements(table, tuple, "cache_keys") || has_elements(table, tuple, "cache_tags"))
 			sinks |= 1 << SINK_CACHE;
-		*names = names_in(table, tuple, "key_columns");
+		*names = capture_names_in(table, tuple, "key_columns");
 	}
 	systable_endscan(scan);
 	table_close(table, AccessShareLock);
@@ -259,15 +259,22 @@ is_key_in_identity(CaptureRelation *info, Relation relation)
 	return all;
 }
 
+/* The entry's own memory. */
+MemoryContext
+capture_relation_memory(CaptureRelation *info)
+{
+	if (info->context == NULL)
+		info->context = AllocSetContextCreate(relation_context, "pg_tenancy capture relation",
+											  ALLOCSET_SMALL_SIZES);
+	return info->context;
+}
+
 /* Remembers the key columns in the entry's own memory. */
 static void
 load_key(CaptureRelation *info, Relation relation, List *names)
 {
-	MemoryContext old;
+	MemoryContext old = MemoryContextSwitchTo(capture_relation_memory(info));
 
-	info->context = AllocSetContextCreate(relation_context, "pg_tenancy capture relation",
-										  ALLOCSET_SMALL_SIZES);
-	old = MemoryContextSwitchTo(info->context);
 	if (!set_key(info, relation, names))
 		info->nkeys = 0;
 	info->key_in_identity = is_key_in_identity(info, relation);
@@ -299,7 +306,7 @@ registry_of(Relation relation)
 		{"backlog", REGISTRY_NONE},		  {"dead_letter", REGISTRY_NONE},
 		{"sink", REGISTRY_NONE},		  {"tenant", REGISTRY_DECIDES},
 		{"sync_table", REGISTRY_DECIDES}, {"resync", REGISTRY_RESYNC},
-		{"instance", REGISTRY_IDENTITY},
+		{"instance", REGISTRY_IDENTITY},  {"sync_dependency", REGISTRY_DECIDES},
 	};
 
 	if (RelationGetNamespace(relation) != tenancy_schema_oid(true))
@@ -321,6 +328,7 @@ load(CaptureRelation *info, Relation relation)
 	info->registry = registry_of(relation);
 	info->sinks = 0;
 	info->nkeys = 0;
+	info->dependents = NIL;
 	info->root = root_of(relation);
 	info->schema = get_rel_namespace(info->root);
 	if (info->registry != REGISTRY_NONE || IsCatalogNamespace(RelationGetNamespace(relation)))
@@ -329,7 +337,8 @@ load(CaptureRelation *info, Relation relation)
 	table_name = get_rel_name(info->root);
 	if (blueprint == NULL || table_name == NULL)
 		return;
-	info->sinks = find_sync_table(blueprint, table_name, &names);
+	capture_load_dependents(info, relation, blueprint, table_name);
+	info->sinks = capture_find_sync_table(blueprint, table_name, &names);
 	if (info->sinks == 0)
 		return;
 	if (names == NIL)

@@ -24,9 +24,9 @@ caused_by_text(int sqlstate)
 		   category == ERRCODE_TO_CATEGORY(ERRCODE_INTEGRITY_CONSTRAINT_VIOLATION);
 }
 
-/* Ends the failed subtransaction; throws again what the text did not cause. */
-static void
-forgive(MemoryContext context, ResourceOwner owner)
+/* Ends the failed subtransaction; returns its error, in the caller's memory context. */
+static ErrorData *
+end_failed(MemoryContext context, ResourceOwner owner)
 {
 	ErrorData *error;
 
@@ -36,33 +36,53 @@ forgive(MemoryContext context, ResourceOwner owner)
 	RollbackAndReleaseCurrentSubTransaction();
 	MemoryContextSwitchTo(context);
 	CurrentResourceOwner = owner;
-	if (!caused_by_text(error->sqlerrcode))
-		ReThrowError(error);
-	FreeErrorData(error);
+	return error;
 }
 
-/* Calls the function in the current memory context; false if the text was at fault. */
-bool
-tenancy_attempt(AttemptFunction function, void *arg)
+/*
+ * Calls the function in the current memory context, in a subtransaction; returns the error
+ * that it ended with, NULL if none.  undo: nothing of it stays, no lock either.
+ */
+ErrorData *
+tenancy_try(AttemptFunction function, void *arg, bool undo)
 {
 	MemoryContext context = CurrentMemoryContext;
 	ResourceOwner owner = CurrentResourceOwner;
-	volatile bool succeeded = true;
+	ErrorData *volatile error = NULL;
 
 	BeginInternalSubTransaction(NULL);
 	MemoryContextSwitchTo(context);
 	PG_TRY();
 	{
 		function(arg);
-		ReleaseCurrentSubTransaction();
+		if (undo)
+			RollbackAndReleaseCurrentSubTransaction();
+		else
+			ReleaseCurrentSubTransaction();
 		MemoryContextSwitchTo(context);
 		CurrentResourceOwner = owner;
 	}
 	PG_CATCH();
 	{
-		succeeded = false;
-		forgive(context, owner);
+		error = end_failed(context, owner);
 	}
 	PG_END_TRY();
-	return succeeded;
+	return error;
+}
+
+/*
+ * Calls the function in the current memory context; false if the text was at fault.  Throws
+ * again what the text did not cause.
+ */
+bool
+tenancy_attempt(AttemptFunction function, void *arg)
+{
+	ErrorData *error = tenancy_try(function, arg, false);
+
+	if (error == NULL)
+		return true;
+	if (!caused_by_text(error->sqlerrcode))
+		ReThrowError(error);
+	FreeErrorData(error);
+	return false;
 }

@@ -14,6 +14,7 @@ int	  tenancy_bulk_actions = 1000;
 int	  tenancy_bulk_bytes = 5120;
 char *tenancy_current_tenant = NULL;
 int	  tenancy_dirty_mem = 65536;
+int	  tenancy_document_timeout = 30000;
 bool  tenancy_extend_plugin_list = true;
 int	  tenancy_max_databases = 4;
 char *tenancy_outer_search_path = NULL;
@@ -209,6 +210,11 @@ define_sync_settings(void)
 							"Memory that one sink may use for keys that are still to be sent.",
 							NULL, &tenancy_dirty_mem, 65536, 1024, MAX_KILOBYTES, PGC_SIGHUP,
 							GUC_UNIT_KB, NULL, NULL, NULL);
+	DefineCustomIntVariable("tenancy.document_timeout",
+							"Time after which a row whose document is still being made becomes a "
+							"dead letter.",
+							NULL, &tenancy_document_timeout, 30000, 10, 3600000, PGC_SIGHUP,
+							GUC_UNIT_MS, NULL, NULL, NULL);
 	DefineCustomBoolVariable(
 		"tenancy.extend_plugin_list",
 		"Lets the capture worker add pg_tenancy to output_plugin_libraries for "

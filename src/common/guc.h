@@ -20,7 +20,8 @@ typedef enum SearchCompression
 extern int	 tenancy_bulk_actions;
 extern int	 tenancy_bulk_bytes; /* kB */
 extern char *tenancy_current_tenant;
-extern int	 tenancy_dirty_mem; /* kB */
+extern int	 tenancy_dirty_mem;		   /* kB */
+extern int	 tenancy_document_timeout; /* ms */
 extern bool	 tenancy_extend_plugin_list;
 extern int	 tenancy_max_databases;
 extern char *tenancy_outer_search_path;

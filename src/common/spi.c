@@ -171,6 +171,27 @@ tenancy_spi_begin_as_role(SpiScope *scope, Oid role, const char *search_path)
 							 GUC_ACTION_SAVE, true, 0, false);
 }
 
+/*
+ * Connects SPI to read a schema's tables as role, by statements that it wrote: row security
+ * is an error instead of rows left out, nothing is written, and no plan is made for more
+ * than a few rows.  Whoever may write into a schema of the path is trusted by role already.
+ */
+void
+tenancy_spi_begin_reading(SpiScope *scope, Oid role, const char *schema, const char *lock_timeout)
+{
+	const char *settings[][2] = {{"row_security", "off"},
+								 {"transaction_read_only", "on"},
+								 {"max_parallel_workers_per_gather", "0"},
+								 {"jit", "off"},
+								 {"lock_timeout", lock_timeout}};
+
+	tenancy_spi_begin_as_role(scope, role, psprintf("%s, pg_temp", quote_identifier(schema)));
+	for (int i = 0; i < lengthof(settings); i++)
+		if (settings[i][1] != NULL)
+			(void) set_config_option(settings[i][0], settings[i][1], PGC_USERSET, PGC_S_SESSION,
+									 GUC_ACTION_SAVE, true, 0, false);
+}
+
 /* Connects SPI to read user tables with the caller's rights and row-level security. */
 void
 tenancy_spi_begin_as_caller(SpiScope *scope)
@@ -228,6 +249,45 @@ int
 tenancy_spi_query(const char *sql, int nargs, Oid *types, Datum *values)
 {
 	return check_result(SPI_execute_with_args(sql, nargs, types, values, NULL, true, 0), sql);
+}
+
+/* Prepares a statement; the plan lives until spi_end. */
+SPIPlanPtr
+tenancy_spi_prepare(const char *sql, int nargs, Oid *types)
+{
+	SPIPlanPtr plan = SPI_prepare(sql, nargs, types);
+
+	if (plan == NULL)
+		check_result(SPI_result, sql);
+	return plan;
+}
+
+/* Opens a query that only reads, to be read row by row in the caller's snapshot. */
+Portal
+tenancy_spi_open(const char *sql, int nargs, Oid *types, Datum *values)
+{
+	return SPI_cursor_open_with_args(NULL, sql, nargs, types, values, NULL, true,
+									 CURSOR_OPT_NO_SCROLL);
+}
+
+/* The same with a prepared statement. */
+Portal
+tenancy_spi_open_plan(SPIPlanPtr plan, Datum *values, const char *nulls)
+{
+	return SPI_cursor_open(NULL, plan, values, nulls, true);
+}
+
+/* Makes the next row of a query the last result; false, and the query closed, if there is none. */
+bool
+tenancy_spi_next(Portal portal)
+{
+	if (SPI_tuptable != NULL)
+		SPI_freetuptable(SPI_tuptable);
+	SPI_cursor_fetch(portal, true, 1);
+	if (SPI_processed > 0)
+		return true;
+	SPI_cursor_close(portal);
+	return false;
 }
 
 /* Runs one statement whose plan is kept for the life of the process. */

@@ -26,18 +26,25 @@ extern Oid	tenancy_schema_oid(bool missing_ok);
 extern bool tenancy_extension_exists(void);
 extern void tenancy_spi_begin_as_owner(SpiScope *scope);
 extern void tenancy_spi_begin_as_role(SpiScope *scope, Oid role, const char *search_path);
+/* Only to read; every row or an error. */
+extern void tenancy_spi_begin_reading(SpiScope *scope, Oid role, const char *schema,
+									  const char *lock_timeout);
 /* Neither role nor search_path change: statements must name the schemas of operators too. */
 extern void tenancy_spi_begin_as_caller(SpiScope *scope);
 extern void tenancy_spi_end(SpiScope *scope);
 
-extern int	 tenancy_spi_exec(const char *sql, int nargs, Oid *types, Datum *values,
-							  const char *nulls);
-extern int	 tenancy_spi_exec_saved(SPIPlanPtr *plan, const char *sql, int nargs, Oid *types,
-									Datum *values, const char *nulls);
-extern int	 tenancy_spi_query(const char *sql, int nargs, Oid *types, Datum *values);
-extern void	 tenancy_spi_script(const char *sql);
-extern char *tenancy_spi_text(int row, int column);
-extern int64 tenancy_spi_int64(int row, int column);
-extern Datum tenancy_spi_datum(int row, int column, bool *isnull);
+extern int		  tenancy_spi_exec(const char *sql, int nargs, Oid *types, Datum *values,
+								   const char *nulls);
+extern int		  tenancy_spi_exec_saved(SPIPlanPtr *plan, const char *sql, int nargs, Oid *types,
+										 Datum *values, const char *nulls);
+extern int		  tenancy_spi_query(const char *sql, int nargs, Oid *types, Datum *values);
+extern SPIPlanPtr tenancy_spi_prepare(const char *sql, int nargs, Oid *types);
+extern Portal	  tenancy_spi_open(const char *sql, int nargs, Oid *types, Datum *values);
+extern Portal	  tenancy_spi_open_plan(SPIPlanPtr plan, Datum *values, const char *nulls);
+extern bool		  tenancy_spi_next(Portal portal);
+extern void		  tenancy_spi_script(const char *sql);
+extern char		 *tenancy_spi_text(int row, int column);
+extern int64	  tenancy_spi_int64(int row, int column);
+extern Datum	  tenancy_spi_datum(int row, int column, bool *isnull);
 
 #endif

@@ -35,6 +35,7 @@ typedef struct SinkTarget
 	char **cache_keys; /* templates such as technology:{id} */
 	int	   ncache_tags;
 	char **cache_tags; /* templates too */
+	char  *document;   /* view or expression that makes the documents, NULL: the row itself */
 } SinkTarget;
 
 typedef enum SinkAction

@@ -13,33 +13,17 @@
 #include "common/guc.h"
 #include "common/spi.h"
 #include "sync/batch.h"
+#include "sync/batch_builder.h"
 #include "sync/dead_letter.h"
+#include "sync/document.h"
 #include "sync/resync.h"
 #include "sync/row_reader.h"
 #include "sync/sink_worker.h"
 #include "sync/target.h"
 
-#define PARK_LOCKED_MS 100
 #define OVERDUE_MS 10000
 #define READ_ATTEMPTS 3
 #define ACTION_BYTES 120 /* of an item's action, without its names */
-#define DOCUMENT_MAX (100 * 1024 * 1024)
-
-/* What is under construction. */
-typedef struct BatchBuilder
-{
-	SinkWorker	  *worker;
-	SyncLane	  *lane;
-	StringInfoData docs;
-	int			  *offsets; /* of each item's document in docs */
-	int			   ntaken;
-	int			   next;   /* first of worker->taken not dealt with */
-	Size		   most;   /* bytes of the request */
-	Size		   around; /* bytes of it that are not in docs */
-	bool		   full;
-	DirtyEntry	 **over; /* need nothing sent; done when the transaction has committed */
-	int			   nover;
-} BatchBuilder;
 
 /* Makes the lanes. */
 void
@@ -72,8 +56,9 @@ action_bytes(const SinkItem *item)
 }
 
 /* Puts an entry into the batch; the caller fills in the rest. */
-static SinkItem *
-add_item(BatchBuilder *builder, DirtyEntry *entry, const SinkTarget *target, SinkAction action)
+SinkItem *
+batch_add_item(BatchBuilder *builder, DirtyEntry *entry, const SinkTarget *target,
+			   SinkAction action)
 {
 	SyncLane *lane = builder->lane;
 	SinkItem *item = &lane->batch.items[lane->batch.nitems];
@@ -111,7 +96,7 @@ add_row(BatchBuilder *builder, DirtyEntry *entry, const SinkTarget *target, RowR
 {
 	StringInfo docs = &builder->docs;
 	int		   start = docs->len;
-	SinkItem  *item = add_item(builder, entry, target, SINK_REMOVE);
+	SinkItem  *item = batch_add_item(builder, entry, target, SINK_REMOVE);
 
 	if (reader == NULL)
 		item->action = SINK_PUT; /* this sink does not care whether the row is there */
@@ -141,8 +126,8 @@ run_end(BatchBuilder *builder)
 }
 
 /* Nothing has to be sent for a run of keys. */
-static void
-drop_run(BatchBuilder *builder, int end)
+void
+batch_drop_run(BatchBuilder *builder, int end)
 {
 	for (; builder->next < end; builder->next++)
 		builder->over[builder->nover++] = builder->worker->taken[builder->next];
@@ -157,8 +142,8 @@ return_range(SinkWorker *worker, int from, int to)
 }
 
 /* Puts a run of keys back and keeps its relation back for a while. */
-static void
-park_run(BatchBuilder *builder, int end, int ms)
+void
+batch_park_run(BatchBuilder *builder, int end, int ms)
 {
 	SinkWorker *worker = builder->worker;
 	Oid			relid = worker->taken[builder->next]->relid;
@@ -169,8 +154,8 @@ park_run(BatchBuilder *builder, int end, int ms)
 }
 
 /* True if a key has waited too long for its table or its index. */
-static bool
-is_overdue(const DirtyEntry *entry)
+bool
+batch_is_overdue(const DirtyEntry *entry)
 {
 	const DirtyMark *mark = &entry->marks[!entry->waiting]; /* it is in flight now */
 
@@ -182,16 +167,16 @@ is_overdue(const DirtyEntry *entry)
  * A run of keys cannot be sent now.  Keys that have waited for long are let go, since they
  * hold back the WAL: the whole table is looked at again when it can be.
  */
-static void
-hold_back(BatchBuilder *builder, int end, const SinkTarget *target, int ms)
+void
+batch_hold_back(BatchBuilder *builder, int end, const SinkTarget *target, int ms)
 {
-	if (is_overdue(builder->worker->taken[builder->next]))
+	if (batch_is_overdue(builder->worker->taken[builder->next]))
 	{
 		resync_request_rows(target);
-		drop_run(builder, end);
+		batch_drop_run(builder, end);
 	}
 	else
-		park_run(builder, end, ms);
+		batch_park_run(builder, end, ms);
 }
 
 /* Takes the last row out of the batch again: the next request begins with it. */
@@ -207,8 +192,8 @@ take_back(BatchBuilder *builder)
 }
 
 /* Notices that the batch is full, or more than that where the server's limit is known. */
-static void
-check_room(BatchBuilder *builder)
+void
+batch_check_room(BatchBuilder *builder)
 {
 	Size bytes = builder->docs.len + builder->around;
 
@@ -224,7 +209,7 @@ read_run(BatchBuilder *builder, int end, const SinkTarget *target, RowReader *re
 	while (builder->next < end && !builder->full)
 	{
 		add_row(builder, builder->worker->taken[builder->next++], target, reader);
-		check_room(builder);
+		batch_check_room(builder);
 	}
 }
 
@@ -240,7 +225,7 @@ refuse_run(BatchBuilder *builder, int end, const SinkTarget *target)
 
 	if (target_is_stale())
 	{
-		park_run(builder, end, PARK_LOCKED_MS); /* its key may have other columns by now */
+		batch_park_run(builder, end, PARK_LOCKED_MS); /* its key may have other columns by now */
 		return;
 	}
 	snprintf(error, sizeof(error),
@@ -249,7 +234,7 @@ refuse_run(BatchBuilder *builder, int end, const SinkTarget *target)
 			 target->relid, target->tenant);
 	worker_set_error(&worker->shared->worker, error);
 	resync_block(target, worker->driver->name, error);
-	drop_run(builder, end);
+	batch_drop_run(builder, end);
 }
 
 /* Opens a relation and adds a run of its rows. */
@@ -259,20 +244,22 @@ add_rows(BatchBuilder *builder, int end, const SinkTarget *target)
 	RowReader	   *reader;
 	RowReaderResult result = row_reader_open(target, &reader);
 
-	if (result == ROWS_READY)
+	if (result == ROWS_READY && target->document == NULL)
 		read_run(builder, end, target, reader);
 	row_reader_close(reader);
-	if (result == ROWS_LOCKED)
-		hold_back(builder, end, target, PARK_LOCKED_MS);
+	if (result == ROWS_READY && target->document != NULL)
+		batch_add_documents(builder, end, target);
+	else if (result == ROWS_LOCKED)
+		batch_hold_back(builder, end, target, PARK_LOCKED_MS);
 	else if (result == ROWS_NO_KEY)
 		refuse_run(builder, end, target);
 	else if (result == ROWS_GONE)
-		drop_run(builder, end);
+		batch_drop_run(builder, end);
 }
 
 /* True if the sink has nothing to do with a relation. */
-static bool
-not_wanted(SinkWorker *worker, const SinkTarget *target)
+bool
+batch_not_wanted(SinkWorker *worker, const SinkTarget *target)
 {
 	if (target == NULL)
 		return true;
@@ -288,10 +275,10 @@ add_row_run(BatchBuilder *builder, int end)
 	SinkWorker		 *worker = builder->worker;
 	const SinkTarget *target = target_find(worker->taken[builder->next]->relid);
 
-	if (not_wanted(worker, target))
-		drop_run(builder, end);
+	if (batch_not_wanted(worker, target))
+		batch_drop_run(builder, end);
 	else if (worker->driver->target_ready != NULL && !worker->driver->target_ready(target))
-		hold_back(builder, end, target, PARK_NO_INDEX_MS);
+		batch_hold_back(builder, end, target, PARK_NO_INDEX_MS);
 	else if (worker->driver->wants_rows)
 		add_rows(builder, end, target);
 	else
@@ -307,7 +294,7 @@ add_table(BatchBuilder *builder, DirtyEntry *entry, const SinkTarget *target)
 {
 	if (builder->worker->kind == SINK_CACHE)
 	{
-		SinkItem *item = add_item(builder, entry, target, SINK_FORGET_TENANT);
+		SinkItem *item = batch_add_item(builder, entry, target, SINK_FORGET_TENANT);
 
 		item->key = target->tenant;
 		item->key_length = strlen(target->tenant) + 1;
@@ -329,8 +316,8 @@ add_table_run(BatchBuilder *builder, int end)
 		DirtyEntry		 *entry = builder->worker->taken[builder->next];
 		const SinkTarget *target = target_find(entry->relid);
 
-		if (not_wanted(builder->worker, target))
-			drop_run(builder, builder->next + 1);
+		if (batch_not_wanted(builder->worker, target))
+			batch_drop_run(builder, builder->next + 1);
 		else
 		{
 			add_table(builder, entry, target);
@@ -344,7 +331,7 @@ static void
 add_tenant_run(BatchBuilder *builder, int end)
 {
 	for (; builder->next < end; builder->next++)
-		add_item(builder, builder->worker->taken[builder->next], NULL, SINK_FORGET_TENANT);
+		batch_add_item(builder, builder->worker->taken[builder->next], NULL, SINK_FORGET_TENANT);
 }
 
 /* Reads everything that was taken, until the batch is full; the rest goes back. */
@@ -362,6 +349,8 @@ fill_batch(BatchBuilder *builder)
 			add_row_run(builder, end);
 		else if (worker->taken[builder->next]->kind == DIRTY_TABLE)
 			add_table_run(builder, end);
+		else if (worker->taken[builder->next]->kind == DIRTY_PARENTS)
+			batch_add_parents_run(builder, end);
 		else
 			add_tenant_run(builder, end);
 	}

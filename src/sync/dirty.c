@@ -156,6 +156,18 @@ pin(DirtySet *set, DirtyMark *mark, const DirtyKey *key)
 	dlist_push_tail(&set->order, &mark->order);
 }
 
+/* Lines an entry up for a mark that it has got, if it is not waiting already. */
+static void
+await_turn(DirtySet *set, DirtyEntry *entry)
+{
+	if (entry->is_waiting)
+		return;
+	entry->is_waiting = true;
+	set->waiting++;
+	if (!entry->is_in_flight)
+		dirty_queues_add(set->queues, entry, false);
+}
+
 /* Makes a key dirty. */
 void
 dirty_mark(DirtySet *set, const DirtyKey *key)
@@ -173,12 +185,36 @@ dirty_mark(DirtySet *set, const DirtyKey *key)
 	if (!key->chunk)
 		pin(set, mark, key);
 	entry->version_lsn = Max(entry->version_lsn, key->lsn);
-	if (entry->is_waiting)
-		return;
-	entry->is_waiting = true;
-	set->waiting++;
-	if (!entry->is_in_flight)
-		dirty_queues_add(set->queues, entry, false);
+	await_turn(set, entry);
+}
+
+/*
+ * Makes a key dirty because of an entry that is in flight, and holds what that one holds:
+ * its place in the order of commits, and its scan's chunk.  key->lsn is not used.
+ */
+void
+dirty_mark_because(DirtySet *set, const DirtyEntry *cause, const DirtyKey *key)
+{
+	const DirtyMark *held = &cause->marks[!cause->waiting];
+	DirtyEntry		*entry = find_entry(set, key);
+	DirtyMark		*mark = &entry->marks[entry->waiting];
+
+	if (held->chunk && !mark->chunk)
+	{
+		mark->chunk = true;
+		set->chunk_open++;
+		if (!mark->pinned)
+			mark->commit_time = held->commit_time;
+	}
+	if (held->pinned && !mark->pinned)
+	{
+		mark->pinned = true;
+		mark->lsn = held->lsn;
+		mark->commit_time = held->commit_time;
+		dlist_insert_after((dlist_node *) &held->order, &mark->order);
+	}
+	entry->version_lsn = Max(entry->version_lsn, cause->version_lsn);
+	await_turn(set, entry);
 }
 
 /* Moves one entry from waiting to in flight. */

@@ -22,8 +22,9 @@ typedef bool (*DirtyFilter)(Oid relid, Oid schema);
 typedef enum DirtyKind
 {
 	DIRTY_ROW,
-	DIRTY_TABLE, /* every row of relid, after a TRUNCATE */
-	DIRTY_TENANT /* key is a tenant's name */
+	DIRTY_TABLE,  /* every row of relid, after a TRUNCATE */
+	DIRTY_TENANT, /* key is a tenant's name */
+	DIRTY_PARENTS /* rows of relid that a row of a joined table is part of; key: see parents.h */
 } DirtyKind;
 
 /* Why a key is dirty, and since when. */
@@ -70,6 +71,7 @@ typedef struct DirtyKey
 
 extern DirtySet *dirty_create(int lanes, DirtyHold hold);
 extern void		 dirty_mark(DirtySet *set, const DirtyKey *key);
+extern void		 dirty_mark_because(DirtySet *set, const DirtyEntry *cause, const DirtyKey *key);
 extern void		 dirty_done(DirtySet *set, DirtyEntry *entry);
 extern void		 dirty_again(DirtySet *set, DirtyEntry *entry, bool failed);
 extern uint32	 dirty_hash(DirtyKind kind, Oid relid, const char *key, int key_length);

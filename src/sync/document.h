@@ -8,6 +8,8 @@
 #include "executor/tuptable.h"
 #include "lib/stringinfo.h"
 
+#define DOCUMENT_MAX (100 * 1024 * 1024) /* bytes; no server takes more */
+
 typedef struct DocumentWriter DocumentWriter;
 
 extern DocumentWriter *document_writer_make(TupleDesc desc);

@@ -41,6 +41,8 @@ CREATE TABLE tenancy.sync_table (
     mapping jsonb,
     cache_keys text[] NOT NULL DEFAULT '{}',
     cache_tags text[] NOT NULL DEFAULT '{}',
+    document text,
+    depends_on jsonb,
     PRIMARY KEY (blueprint, table_name),
     UNIQUE (blueprint, index_type)
 ) WITH (user_catalog_table = true);
@@ -50,6 +52,27 @@ COMMENT ON COLUMN tenancy.sync_table.key_columns IS 'Columns that identify a row
 COMMENT ON COLUMN tenancy.sync_table.mapping IS 'Body of the create-index request: settings and mappings';
 COMMENT ON COLUMN tenancy.sync_table.cache_keys IS 'Templates of Redis keys unlinked when a row changes, {column} being a key column';
 COMMENT ON COLUMN tenancy.sync_table.cache_tags IS 'Templates of cache tags invalidated when a row changes';
+
+COMMENT ON COLUMN tenancy.sync_table.document IS 'View or expression that makes the documents; NULL: the row itself';
+COMMENT ON COLUMN tenancy.sync_table.depends_on IS 'Other tables that the documents have rows of, as it was given; tenancy.sync_dependency is what counts';
+
+CREATE TABLE tenancy.sync_dependency (
+    blueprint text NOT NULL,
+    joined_table name NOT NULL,
+    table_name name NOT NULL,
+    columns text[] NOT NULL,
+    parent_columns text[],
+    parents text,
+    PRIMARY KEY (blueprint, joined_table, table_name),
+    FOREIGN KEY (blueprint, table_name) REFERENCES tenancy.sync_table ON DELETE CASCADE,
+    CHECK ((parent_columns IS NULL) <> (parents IS NULL))
+) WITH (user_catalog_table = true);
+-- logical decoding reads it, and must not read its TOAST table
+ALTER TABLE tenancy.sync_dependency ALTER COLUMN columns SET STORAGE PLAIN;
+COMMENT ON TABLE tenancy.sync_dependency IS 'Tables whose rows are parts of a synced table''s documents; written by tenant_sync_table() from depends_on';
+COMMENT ON COLUMN tenancy.sync_dependency.columns IS 'Columns of the joined table whose values tell the rows it is joined with';
+COMMENT ON COLUMN tenancy.sync_dependency.parent_columns IS 'Columns of the synced table that have these values';
+COMMENT ON COLUMN tenancy.sync_dependency.parents IS 'Query for the keys of the rows joined with a row that has the values $1, $2 and so on';
 
 CREATE TABLE tenancy.search_index (
     index_name text PRIMARY KEY,
@@ -106,7 +129,7 @@ CREATE TABLE tenancy.backlog (
     PRIMARY KEY (sink, relid, id)
 );
 COMMENT ON TABLE tenancy.backlog IS 'Dirty keys that did not fit into tenancy.dirty_mem, or would hold back WAL while their sink is away, slow or paused, or their index takes nothing; read back in the order of id, relation by relation in turn';
-COMMENT ON COLUMN tenancy.backlog.kind IS '0: a row, 1: a whole table, 2: the cache of a tenant';
+COMMENT ON COLUMN tenancy.backlog.kind IS '0: a row, 1: a whole table, 2: the cache of a tenant, 3: rows that a row of a joined table is part of';
 COMMENT ON COLUMN tenancy.backlog.key IS 'Values of the key columns as text, each ended by a zero byte';
 
 CREATE TABLE tenancy.dead_letter (
@@ -130,6 +153,7 @@ COMMENT ON COLUMN tenancy.dead_letter.reason IS 'What the server said';
 
 SELECT pg_catalog.pg_extension_config_dump('tenancy.instance', '');
 SELECT pg_catalog.pg_extension_config_dump('tenancy.sync_table', 'WHERE blueprint <> ''case_studies''');
+SELECT pg_catalog.pg_extension_config_dump('tenancy.sync_dependency', 'WHERE blueprint <> ''case_studies''');
 
 CREATE FUNCTION tenancy.request_resync(only_sink text, only_tenant bigint, only_blueprint text, only_table text) RETURNS bigint
     LANGUAGE sql VOLATILE PARALLEL UNSAFE

@@ -10,13 +10,14 @@
 
 typedef enum RingKind
 {
-	RING_START,	 /* a decoding begins at lsn; relid = number of the stream */
-	RING_KEY,	 /* row (relid, key) is dirty since commit lsn */
-	RING_FORGET, /* drop the cache of tenant `key` */
-	RING_TABLE,	 /* every row of relid may be dirty */
-	RING_CONFIG, /* the registry changed */
-	RING_RESYNC, /* tenancy.resync changed */
-	RING_LSN	 /* everything committed up to lsn has been sent */
+	RING_START,	  /* a decoding begins at lsn; relid = number of the stream */
+	RING_KEY,	  /* row (relid, key) is dirty since commit lsn */
+	RING_FORGET,  /* drop the cache of tenant `key` */
+	RING_TABLE,	  /* every row of relid may be dirty */
+	RING_CONFIG,  /* the registry changed */
+	RING_RESYNC,  /* tenancy.resync changed */
+	RING_PARENTS, /* rows of relid that a joined row was, or is, part of; key: see parents.h */
+	RING_LSN	  /* everything committed up to lsn has been sent */
 } RingKind;
 
 typedef struct RingRecord

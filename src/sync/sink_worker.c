@@ -94,6 +94,9 @@ on_record(SinkWorker *worker, const RingRecord *record)
 		case RING_TABLE:
 			mark_record(worker, record, DIRTY_TABLE);
 			break;
+		case RING_PARENTS:
+			mark_record(worker, record, DIRTY_PARENTS);
+			break;
 		case RING_FORGET:
 			if (worker->kind == SINK_CACHE)
 				mark_record(worker, record, DIRTY_TENANT);

@@ -18,4 +18,4 @@ REVOKE ALL ON FUNCTION tenancy.dead_letter_retry(bigint) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION tenancy.dead_letter_retry(bigint) TO tenancy_operator, tenancy_admin;
 
 GRANT SELECT ON tenancy.backlog, tenancy.dead_letter, tenancy.search_index, tenancy.resync, tenancy.sync_table,
-    tenancy.sink, tenancy.instance TO tenancy_operator, tenancy_admin;
+    tenancy.sync_dependency,    tenancy.sink, tenancy.instance TO tenancy_operator, tenancy_admin;

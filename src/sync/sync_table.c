@@ -21,6 +21,9 @@
 #include "common/guc.h"
 #include "common/ident.h"
 #include "common/spi.h"
+#include "sync/depends_on.h"
+#include "sync/doc_check.h"
+#include "sync/doc_source.h"
 #include "sync/sync_table.h"
 #include "sync/sync_template.h"
 
@@ -37,6 +40,8 @@ typedef struct SyncTable
 	Jsonb	  *mapping;
 	ArrayType *cache_keys;
 	ArrayType *cache_tags;
+	char	  *document;
+	Jsonb	  *depends_on;
 } SyncTable;
 
 /* Runs a locking query for the owner of a blueprint. */
@@ -107,6 +112,8 @@ read_arguments(FunctionCallInfo fcinfo, SyncTable *table)
 	table->mapping = PG_ARGISNULL(4) ? NULL : PG_GETARG_JSONB_P(4);
 	table->cache_keys = array_arg(fcinfo, 5, true);
 	table->cache_tags = array_arg(fcinfo, 6, true);
+	table->document = PG_ARGISNULL(7) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(7));
+	table->depends_on = PG_ARGISNULL(8) ? NULL : PG_GETARG_JSONB_P(8);
 }
 
 /* Refuses what could not work for any tenant. */
@@ -122,6 +129,11 @@ check_arguments(const SyncTable *table)
 		ereport(ERROR, (errcode(ERRCODE_TENANCY_SYNC_CONFIG),
 						errmsg("table \"%s\" would go to no sink", table->table_name),
 						errhint("Give an index_type, cache_keys or cache_tags.")));
+	if (table->document != NULL && table->index_type == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_TENANCY_SYNC_CONFIG), errmsg("a document needs an index_type")));
+	if (table->document != NULL)
+		doc_source_check(table->document);
 	if (table->key_columns != NULL)
 		sync_check_key_columns(table->key_columns);
 	if (table->mapping != NULL)
@@ -154,26 +166,31 @@ check_index_type_free(const SyncTable *table)
 static void
 write_sync_table(const SyncTable *table)
 {
-	Oid	  types[] = {TEXTOID, TEXTOID, TEXTOID, TEXTARRAYOID, JSONBOID, TEXTARRAYOID, TEXTARRAYOID};
+	Oid	  types[] = {TEXTOID,	   TEXTOID,		 TEXTOID, TEXTARRAYOID, JSONBOID,
+					 TEXTARRAYOID, TEXTARRAYOID, TEXTOID, JSONBOID};
 	Datum values[] = {CStringGetTextDatum(table->blueprint),
 					  CStringGetTextDatum(table->table_name),
 					  table->index_type ? CStringGetTextDatum(table->index_type) : (Datum) 0,
 					  PointerGetDatum(table->key_columns),
 					  PointerGetDatum(table->mapping),
 					  PointerGetDatum(table->cache_keys),
-					  PointerGetDatum(table->cache_tags)};
-	char  nulls[] = "       ";
+					  PointerGetDatum(table->cache_tags),
+					  table->document ? CStringGetTextDatum(table->document) : (Datum) 0,
+					  PointerGetDatum(table->depends_on)};
+	char  nulls[] = "         ";
 
 	for (int i = 0; i < lengthof(values); i++)
 		nulls[i] = values[i] == (Datum) 0 ? 'n' : ' ';
 	tenancy_spi_exec("UPDATE tenancy.sync_table SET index_type = $3, key_columns = $4,"
-					 " mapping = $5, cache_keys = $6, cache_tags = $7"
+					 " mapping = $5, cache_keys = $6, cache_tags = $7, document = $8,"
+					 " depends_on = $9"
 					 " WHERE blueprint = $1 AND table_name = $2::name",
 					 lengthof(values), types, values, nulls);
 	if (SPI_processed == 0)
 		tenancy_spi_exec("INSERT INTO tenancy.sync_table"
-						 " VALUES ($1, $2::name, $3, $4, $5, $6, $7)",
+						 " VALUES ($1, $2::name, $3, $4, $5, $6, $7, $8, $9)",
 						 lengthof(values), types, values, nulls);
+	depends_on_write(table->blueprint, table->table_name, table->depends_on);
 }
 
 /* Lets indices that no definition asks for any more be removed. */
@@ -310,6 +327,8 @@ apply_to_tenants(const SyncTable *table)
 	int	   count;
 	int64 *ids = lock_tenants(table->blueprint, &count);
 
+	if (table->document != NULL || table->depends_on != NULL)
+		doc_check_tenants(table->blueprint, table->table_name, table->document);
 	drop_orphaned_indices(table->blueprint);
 	update_index_bodies(table);
 	for (int i = 0; i < count; i++)

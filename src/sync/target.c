@@ -41,7 +41,7 @@ static bool			 note_relations = false; /* this worker writes documents */
 
 static const char *const target_query =
 	"SELECT t.id, t.name, i.alias, coalesce(s.key_columns, p.columns), s.cache_keys, s.cache_tags,"
-	"       i.index_name, i.relation::bigint"
+	"       i.index_name, i.relation::bigint, s.document"
 	"  FROM tenancy.tenant t"
 	"  JOIN tenancy.sync_table s ON s.blueprint = t.blueprint AND s.table_name = $2"
 	"  LEFT JOIN LATERAL (SELECT array_agg(a.attname::text ORDER BY k.n) AS columns"
@@ -115,11 +115,13 @@ make_target(Oid relid)
 {
 	SinkTarget *target = MemoryContextAllocZero(target_context, sizeof(SinkTarget));
 	char	   *alias = tenancy_spi_text(0, 3);
+	char	   *document = tenancy_spi_text(0, 9);
 
 	target->relid = relid;
 	target->tenant_id = tenancy_spi_int64(0, 1);
 	target->tenant = MemoryContextStrdup(target_context, tenancy_spi_text(0, 2));
 	target->alias = alias ? MemoryContextStrdup(target_context, alias) : NULL;
+	target->document = document ? MemoryContextStrdup(target_context, document) : NULL;
 	target->key_columns = text_array(4, &target->nkeys);
 	target->cache_keys = text_array(5, &target->ncache_keys);
 	target->cache_tags = text_array(6, &target->ncache_tags);
