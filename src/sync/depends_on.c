@@ -223,25 +223,24 @@ depends_on_read(const char *blueprint, const char *table_name)
 
 /* How a relation depends on a joined table; NULL: it does not, or does not any more. */
 Dependency *
-depends_on_find(Oid relid, const char *joined)
+depends_on_find(int64 tenant_id, Oid relid, const char *joined)
 {
 	static SPIPlanPtr plan = NULL;
-	Oid				  types[] = {TEXTOID, TEXTOID, TEXTOID};
-	char			 *schema = get_namespace_name(get_rel_namespace(relid));
+	Oid				  types[] = {INT8OID, TEXTOID, TEXTOID};
 	char			 *table = get_rel_name(relid);
 	Datum			  values[3];
 
-	if (schema == NULL || table == NULL)
+	if (table == NULL)
 		return NULL;
-	values[0] = CStringGetTextDatum(schema);
+	values[0] = Int64GetDatum(tenant_id);
 	values[1] = CStringGetTextDatum(table);
 	values[2] = CStringGetTextDatum(joined);
-	tenancy_spi_exec_saved(&plan,
-						   "SELECT d.joined_table, d.columns, d.parent_columns, d.parents"
-						   "  FROM tenancy.tenant t"
-						   "  JOIN tenancy.sync_dependency d ON d.blueprint = t.blueprint"
-						   " WHERE t.schema_name = $1::name AND t.status <> 'dropped'"
-						   "   AND d.table_name = $2::name AND d.joined_table = $3::name",
-						   3, types, values, NULL);
+	tenancy_spi_exec_saved(
+		&plan,
+		"SELECT d.joined_table, d.columns, d.parent_columns, d.parents"
+		"  FROM tenancy.tenant t"
+		"  JOIN tenancy.sync_dependency d ON d.blueprint = t.blueprint"
+		" WHERE t.id = $1 AND d.table_name = $2::name AND d.joined_table = $3::name",
+		3, types, values, NULL);
 	return SPI_processed > 0 ? dependency_of(0) : NULL;
 }

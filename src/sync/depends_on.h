@@ -22,6 +22,6 @@ extern void depends_on_write(const char *blueprint, const char *table_name, Json
 /* The lists live until spi_end. */
 extern List *depends_on_read(const char *blueprint, const char *table_name);
 /* That of one table; NULL: there is none any more. */
-extern Dependency *depends_on_find(Oid relid, const char *joined);
+extern Dependency *depends_on_find(int64 tenant_id, Oid relid, const char *joined);
 
 #endif

@@ -200,8 +200,9 @@ mark_some(Lookup *lookup)
 		const DirtyEntry *entry = lookup->entries[lookup->done];
 		ErrorData		 *error;
 
-		lookup->dependency =
-			entry->key_length > 0 ? depends_on_find(entry->relid, entry->key) : NULL;
+		lookup->dependency = entry->key_length > 0 ? depends_on_find(lookup->target->tenant_id,
+																	 entry->relid, entry->key)
+												   : NULL;
 		if (lookup->dependency == NULL)
 		{
 			lookup->done++; /* the definition is another one by now, and all was marked for it */

@@ -114,7 +114,7 @@ sub load_script
 	return $script;
 }
 
-# start_load(NODE, DATABASE, tenants => [...], writers => N): each writer goes on, whatever the server does, until stop_load or the
+# start_load(NODE, DATABASE, tenants => [...], writers => N, script => what psql runs again and again): each writer goes on, whatever the server does, until stop_load or the
 # end of the test, even one by a signal.
 sub start_load
 {
@@ -122,7 +122,7 @@ sub start_load
 	my $base = sprintf '%s/load_%d_%d', $PostgreSQL::Test::Utils::tmp_check, $$, ++$count;
 	my @tenants = @{ $option{tenants} // [ tenants_of($node, $database) ] };
 	open(my $file, '>', "$base.sql") or die "$base.sql: $!";
-	print $file load_script(@tenants);
+	print $file $option{script} // load_script(@tenants);
 	close $file;
 	for (1 .. $option{writers} // 2)
 	{
