@@ -52,7 +52,6 @@ COMMENT ON COLUMN tenancy.sync_table.key_columns IS 'Columns that identify a row
 COMMENT ON COLUMN tenancy.sync_table.mapping IS 'Body of the create-index request: settings and mappings';
 COMMENT ON COLUMN tenancy.sync_table.cache_keys IS 'Templates of Redis keys unlinked when a row changes, {column} being a key column';
 COMMENT ON COLUMN tenancy.sync_table.cache_tags IS 'Templates of cache tags invalidated when a row changes';
-
 COMMENT ON COLUMN tenancy.sync_table.document IS 'View or expression that makes the documents; NULL: the row itself';
 COMMENT ON COLUMN tenancy.sync_table.depends_on IS 'Other tables that the documents have rows of, as it was given; tenancy.sync_dependency is what counts';
 

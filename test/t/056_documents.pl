@@ -162,6 +162,7 @@ sql($where, q{UPDATE metric SET kind = (ARRAY['null', 'array', 'json null', 'zer
 	'UPDATE pair SET copies = 1 WHERE id = 2');
 ok(sync_wait($node, 'postgres', 120), 'bad rows: the rest is in the sinks');
 my $letters = letters();
+note($letters);
 for my $reason ('tenant_one.metric 6: the document is not a JSON object', 'tenant_one.metric 7: the document is not a JSON object', 'tenant_one.metric 8: division by zero', 'tenant_one.metric 9: .*too (long|large)',
 	'tenant_one.metric 10: requested length too large', 'tenant_one.metric 11: its document took longer than tenancy.document_timeout', 'tenant_one.metric 12: cannot execute UPDATE in a read-only transaction', 'tenant_one.metric 13: .*', 'tenant_one.pair 1: there is more than one document for this key')
 {
@@ -186,16 +187,19 @@ like(blocked(), qr/^article: .*relation "tenant_one.article_doc" does not exist$
 ok(wait_until(sub { document('orders_tenant_one', '1:b')->{state} eq 'seen' }, 60), 'view gone: another table goes on');
 is_deeply(document('article_tenant_one', 21), $before, 'view gone: no document has gone');
 sql($where, 'SET ROLE shopkeeper', "CREATE VIEW article_doc AS $definition");
+ok(wait_until(sub { blocked() eq '' }, 60), 'view back: noticed');
 agrees('view back', 'article');
-is(blocked(), '', 'view back: nothing is blocked');
+
+my $count = $search->count('article_tenant_one');
 
 # A policy that would hide rows from the owner.
 sql('SET ROLE shopkeeper', $where, 'ALTER TABLE comment ENABLE ROW LEVEL SECURITY', 'ALTER TABLE article ENABLE ROW LEVEL SECURITY', 'ALTER TABLE article FORCE ROW LEVEL SECURITY', 'CREATE POLICY none ON article USING (false)');
 sql($where, q{UPDATE article SET title = 'policy' WHERE id < 100});
 ok(wait_until(sub { blocked() =~ /article/ }, 60), 'policy: the table is blocked');
 like(blocked(), qr/row-level security policy/, 'policy: and says why');
-is($search->count('article_tenant_one'), 428, 'policy: no document has gone') or diag(sql($where, 'SELECT count(*) FROM article_doc'));
+is($search->count('article_tenant_one'), $count, 'policy: no document has gone');
 sql($where, 'ALTER TABLE article NO FORCE ROW LEVEL SECURITY');
+ok(wait_until(sub { blocked() eq '' }, 60), 'policy not for the owner: noticed');
 agrees('policy not for the owner', 'article');
 
 # A joined table that somebody holds.
@@ -212,12 +216,13 @@ agrees('lock released', 'article');
 sql($where, 'DROP TABLE order_line', q{UPDATE orders SET state = 'alone'});
 ok(wait_until(sub { blocked() =~ /orders/ }, 60), 'joined table gone: blocked');
 sql($where, 'SET ROLE shopkeeper', 'CREATE TABLE order_line (b text, a int, n int, sku text, PRIMARY KEY (a, b, n))', q{INSERT INTO order_line VALUES ('b', 1, 1, 'again')});
+ok(wait_until(sub { blocked() eq '' }, 60), 'joined table back: noticed');
 agrees('joined table back', 'orders');
 sql($where, q{UPDATE order_line SET sku = 'and again'});
 agrees('change of the new one', 'orders');
 
 # More parents than are marked one by one.
-sql($where, q{INSERT INTO article SELECT n, 5, 'many', true, now(), 1 FROM generate_series(20001, 32000) n}, q{UPDATE author SET name = 'of many' WHERE id = 5});
+sql($where, q{INSERT INTO article SELECT n, 5, 'many', true, now(), 1 FROM generate_series(20001, 30100) n}, q{UPDATE author SET name = 'of many' WHERE id = 5});
 agrees('many parents', 'article');
 
 # Writers on every table, while the search worker is killed.
