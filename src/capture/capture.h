@@ -70,6 +70,7 @@ extern void		capture_put(Capture *capture, SinkKind kind, RingRecord *record, co
 extern void				capture_relation_init(void);
 extern CaptureRelation *capture_relation(Relation relation);
 extern void				capture_relation_forget_all(void);
+extern List			   *capture_relation_changes(void);
 extern void				capture_relation_begin(bool uncached);
 extern MemoryContext	capture_relation_memory(CaptureRelation *info);
 extern Datum	capture_column(Relation table, HeapTuple tuple, const char *name, bool *isnull);

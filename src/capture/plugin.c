@@ -6,6 +6,7 @@
  */
 #include "postgres.h"
 
+#include "access/transam.h"
 #include "mb/pg_wchar.h"
 #include "miscadmin.h"
 #include "replication/logical.h"
@@ -284,6 +285,24 @@ on_message(LogicalDecodingContext *context, ReorderBufferTXN *txn, XLogRecPtr ls
 	}
 }
 
+/*
+ * Tells the search sink which tables may have another shape now.  It was an invalidation that
+ * said so: one of this transaction, or one that this process heard of anyway.
+ */
+static void
+tell_shapes(Capture *capture, ReorderBufferTXN *txn)
+{
+	MemoryContext before = MemoryContextSwitchTo(capture->change_context);
+	ListCell	 *cell;
+
+	foreach (cell, capture_relation_changes())
+		if (lfirst_oid(cell) >= FirstNormalObjectId || !OidIsValid(lfirst_oid(cell)))
+			capture_send(capture, txn, 1 << SINK_SEARCH, RING_SHAPE, lfirst_oid(cell), InvalidOid,
+						 NULL, 0);
+	MemoryContextSwitchTo(before);
+	MemoryContextReset(capture->change_context);
+}
+
 /* A transaction has been replayed. */
 static void
 on_commit(LogicalDecodingContext *context, ReorderBufferTXN *txn, XLogRecPtr commit_lsn)
@@ -293,6 +312,7 @@ on_commit(LogicalDecodingContext *context, ReorderBufferTXN *txn, XLogRecPtr com
 	if (capture == NULL)
 		return;
 	capture->told = 0;
+	tell_shapes(capture, txn);
 	if (capture->old_registry)
 		capture_relation_begin(false);
 }

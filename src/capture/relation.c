@@ -34,9 +34,41 @@
 #define CACHE_MAX 50000
 
 static HTAB			*relations = NULL;
+static HTAB			*changed = NULL; /* not told to the sinks yet */
 static MemoryContext relation_context = NULL;
 static uint64		 generation = 1;   /* raised when every entry becomes invalid */
 static bool			 uncached = false; /* look at a relation at each of its changes */
+
+/* Notes that a relation's shape may have changed, for the sinks. */
+static void
+note_change(Oid relid)
+{
+	HASHCTL ctl = {.keysize = sizeof(Oid), .entrysize = sizeof(Oid)};
+
+	ctl.hcxt = TopMemoryContext;
+	if (changed == NULL)
+		changed = hash_create("pg_tenancy changed relations", 64, &ctl,
+							  HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
+	(void) hash_search(changed, &relid, HASH_ENTER, NULL);
+}
+
+/* Relations that changed since the last call; InvalidOid stands for all. */
+List *
+capture_relation_changes(void)
+{
+	List		   *relids = NIL;
+	HASH_SEQ_STATUS sequence;
+	Oid			   *relid;
+
+	if (changed == NULL)
+		return NIL;
+	hash_seq_init(&sequence, changed);
+	while ((relid = hash_seq_search(&sequence)) != NULL)
+		relids = lappend_oid(relids, *relid);
+	hash_destroy(changed);
+	changed = NULL;
+	return relids;
+}
 
 /* A relation changed: look at it again at its next change. */
 static void
@@ -44,6 +76,7 @@ on_relcache_invalidation(Datum arg, Oid relid)
 {
 	CaptureRelation *info;
 
+	note_change(relid);
 	if (!OidIsValid(relid))
 		generation++;
 	else if ((info = hash_search(relations, &relid, HASH_FIND, NULL)) != NULL)

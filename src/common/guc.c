@@ -21,6 +21,7 @@ char *tenancy_outer_search_path = NULL;
 char *tenancy_redis_auth_file = NULL;
 int	  tenancy_redis_timeout = 500;
 char *tenancy_redis_url = NULL;
+int	  tenancy_resync_rate = 0;
 int	  tenancy_retry_max = 30000;
 int	  tenancy_ring_size = 1024;
 char *tenancy_search_auth_file = NULL;
@@ -183,6 +184,10 @@ define_redis_settings(void)
 							   "URL of the Redis server: redis://host:port/database.",
 							   "Empty: nothing is invalidated and every cache read is a miss.",
 							   &tenancy_redis_url, "", PGC_SIGHUP, 0, check_url, NULL, NULL);
+	DefineCustomIntVariable("tenancy.resync_rate",
+							"Rows per second that a resync or first copy sends to one sink.",
+							"0: no limit. Changes of rows are not held back.", &tenancy_resync_rate,
+							0, 0, 10000000, PGC_SIGHUP, 0, NULL, NULL, NULL);
 	DefineCustomIntVariable(
 		"tenancy.retry_max", "Longest wait between two attempts to reach a sink.", NULL,
 		&tenancy_retry_max, 30000, 100, 3600000, PGC_SIGHUP, GUC_UNIT_MS, NULL, NULL, NULL);

@@ -61,3 +61,37 @@ COMMENT ON COLUMN tenancy.stat_sync_lanes.last_ms IS 'Milliseconds that the last
 COMMENT ON COLUMN tenancy.stat_sync_lanes.lanes_allowed IS 'Requests of this sink that may be in flight at the same time';
 REVOKE ALL ON tenancy.stat_sync_lanes FROM PUBLIC;
 GRANT SELECT ON tenancy.stat_sync_lanes TO tenancy_operator, tenancy_admin, pg_monitor;
+
+CREATE VIEW tenancy.stat_progress_resync AS
+    SELECT r.sink, t.name AS tenant, r.table_name, r.phase, r.rows_done, e.rows AS rows_total,
+           CASE WHEN r.phase OPERATOR(pg_catalog.=) 'ghosts' THEN 100
+                WHEN e.rows OPERATOR(pg_catalog.>) 0
+                THEN pg_catalog.round(least(99.9, 100.0 OPERATOR(pg_catalog.*) r.rows_done OPERATOR(pg_catalog./) e.rows), 1)
+           END AS percent,
+           r.requested_at, r.started_at, r.last_error
+      FROM tenancy.resync r
+      JOIN tenancy.tenant t ON t.id OPERATOR(pg_catalog.=) r.tenant_id
+      LEFT JOIN LATERAL (
+        WITH RECURSIVE tree (relid, relkind, reltuples) AS (
+            SELECT c.oid, c.relkind, c.reltuples
+              FROM pg_catalog.pg_class c
+              JOIN pg_catalog.pg_namespace n ON n.oid OPERATOR(pg_catalog.=) c.relnamespace
+             WHERE n.nspname OPERATOR(pg_catalog.=) t.schema_name AND c.relname OPERATOR(pg_catalog.=) r.table_name
+            UNION ALL
+            SELECT c.oid, c.relkind, c.reltuples
+              FROM tree
+              JOIN pg_catalog.pg_inherits h ON h.inhparent OPERATOR(pg_catalog.=) tree.relid
+              JOIN pg_catalog.pg_class c ON c.oid OPERATOR(pg_catalog.=) h.inhrelid
+             WHERE tree.relkind OPERATOR(pg_catalog.=) 'p')
+        SELECT CASE WHEN pg_catalog.bool_and(tree.reltuples OPERATOR(pg_catalog.>=) 0)
+                    THEN pg_catalog.sum(tree.reltuples)::bigint END AS rows
+          FROM tree WHERE tree.relkind OPERATOR(pg_catalog.=) 'r') e ON true;
+COMMENT ON VIEW tenancy.stat_progress_resync IS 'Tables that a sink is still to look at as a whole: first copies and resyncs, in the order asked for';
+COMMENT ON COLUMN tenancy.stat_progress_resync.phase IS 'rows: its rows are sent; ghosts: documents without a row are looked for; blocked: cannot be synced as it is, see last_error';
+COMMENT ON COLUMN tenancy.stat_progress_resync.rows_done IS 'Rows that the sink has got since requested_at; a restart does not set it back';
+COMMENT ON COLUMN tenancy.stat_progress_resync.rows_total IS 'Estimate of ANALYZE; NULL: there is none yet';
+COMMENT ON COLUMN tenancy.stat_progress_resync.percent IS 'Of the rows, up to 99.9; 100 in phase ghosts';
+COMMENT ON COLUMN tenancy.stat_progress_resync.started_at IS 'NULL: it waits for others, for transactions that were open when it was asked for, or for its index';
+COMMENT ON COLUMN tenancy.stat_progress_resync.last_error IS 'Why it is blocked, or why others were let go first';
+REVOKE ALL ON tenancy.stat_progress_resync FROM PUBLIC;
+GRANT SELECT ON tenancy.stat_progress_resync TO tenancy_operator, tenancy_admin, pg_monitor;

@@ -22,9 +22,16 @@
 
 static void create_index(IndexJob *job);
 
+/* True if the index itself is there in the row's state, and only has to be changed. */
+static bool
+is_altered(const IndexJob *job)
+{
+	return strcmp(job->state, "altered") == 0;
+}
+
 /* Sends a request; the job's next step takes its reply. */
-static void
-ask(IndexJob *job, IndexStep step, const char *method, const char *path, const char *body)
+void
+index_job_ask(IndexJob *job, IndexStep step, const char *method, const char *path, const char *body)
 {
 	job->step = step;
 	job->request = es_server_call(method, path, body != NULL ? JSON_TYPE : NULL, body,
@@ -32,16 +39,16 @@ ask(IndexJob *job, IndexStep step, const char *method, const char *path, const c
 }
 
 /* Ends the job; an error is a text, NULL for success. */
-static void
-end_job(IndexJob *job, const char *error)
+void
+index_job_end(IndexJob *job, const char *error)
 {
 	job->done = true;
 	strlcpy(job->error, error != NULL ? error : "", SINK_REASON_MAX);
 }
 
 /* Ends the job with the reply's error. */
-static void
-end_with_reply(IndexJob *job, const HttpReply *reply)
+void
+index_job_end_with_reply(IndexJob *job, const HttpReply *reply)
 {
 	job->done = true;
 	es_reply_error(reply, job->error, SINK_REASON_MAX);
@@ -78,18 +85,21 @@ took_alias(IndexJob *job, const HttpReply *reply)
 
 	if (reply->status == 404)
 	{
-		create_index(job);
+		if (is_altered(job))
+			index_alter(job);
+		else
+			create_index(job);
 		return;
 	}
 	if (reply->status != 200)
 	{
-		end_with_reply(job, reply);
+		index_job_end_with_reply(job, reply);
 		return;
 	}
 	if (!first_member(reply, &root, &index, &value))
-		end_job(job, "the answer about the alias is not understood");
+		index_job_end(job, "the answer about the alias is not understood");
 	else if (json_object_size(root) == 1 && strcmp(index, job->index_name) == 0)
-		end_job(job, NULL);
+		index_alter(job);
 	else
 	{
 		job->done = true;
@@ -105,9 +115,9 @@ took_clearing(IndexJob *job, const HttpReply *reply)
 {
 	job->cleared = true;
 	if (reply->status == 200 || reply->status == 404)
-		create_index(job);
+		index_job_start(job);
 	else
-		end_with_reply(job, reply);
+		index_job_end_with_reply(job, reply);
 }
 
 /* True if GET /NAME shows an index of that name without a mapping: nothing was ever put into it. */
@@ -139,12 +149,12 @@ took_name(IndexJob *job, const HttpReply *reply)
 {
 	if (reply->status == 200 && !job->cleared && is_never_used(reply, job->alias))
 	{
-		ask(job, took_clearing, "DELETE", psprintf("/%s", job->alias), NULL);
+		index_job_ask(job, took_clearing, "DELETE", psprintf("/%s", job->alias), NULL);
 		return;
 	}
 	if (reply->status != 200)
 	{
-		end_with_reply(job, reply);
+		index_job_end_with_reply(job, reply);
 		return;
 	}
 	job->done = true;
@@ -157,18 +167,18 @@ static void
 took_added_alias(IndexJob *job, const HttpReply *reply)
 {
 	if (reply->status == 200)
-		end_job(job, NULL);
+		index_alter(job);
 	else
-		end_with_reply(job, reply);
+		index_job_end_with_reply(job, reply);
 }
 
 /* Adds the alias to our index. */
 static void
 add_alias(IndexJob *job)
 {
-	ask(job, took_added_alias, "POST", "/_aliases",
-		psprintf("{\"actions\":[{\"add\":{\"index\":\"%s\",\"alias\":\"%s\"}}]}", job->index_name,
-				 job->alias));
+	index_job_ask(job, took_added_alias, "POST", "/_aliases",
+				  psprintf("{\"actions\":[{\"add\":{\"index\":\"%s\",\"alias\":\"%s\"}}]}",
+						   job->index_name, job->alias));
 }
 
 /* Makes the index with doubles where the server has no scaled_float; true if that was new. */
@@ -188,29 +198,53 @@ simplify(IndexJob *job)
 	return true;
 }
 
+/* Looks at the index that has the alias's name. */
+void
+index_job_find_name(IndexJob *job)
+{
+	index_job_ask(job, took_name, "GET", psprintf("/%s", job->alias), NULL);
+}
+
 /* PUT /INDEX has been answered. */
 static void
 took_create(IndexJob *job, const HttpReply *reply)
 {
 	if (reply->status == 200)
-		end_job(job, NULL);
+		index_alter(job);
 	else if (reply->status == 400 && strstr(reply->body, "resource_already_exists_exception"))
 		add_alias(job);
 	else if (reply->status == 400 && strstr(reply->body, "invalid_alias_name_exception"))
-		ask(job, took_name, "GET", psprintf("/%s", job->alias), NULL);
+		index_job_find_name(job);
 	else if (reply->status != 400 || !strstr(reply->body, "scaled_float") || !simplify(job))
-		end_with_reply(job, reply);
+		index_job_end_with_reply(job, reply);
+}
+
+/* What makes a server that has types of documents take a mapping without one. */
+const char *
+index_job_typed(void)
+{
+	const EsServer *server = es_server_info();
+
+	return !server->opensearch && server->major < 7 ? "?include_type_name=false" : "";
 }
 
 /* Makes the index with its alias in one request. */
 static void
 create_index(IndexJob *job)
 {
-	const EsServer *server = es_server_info();
-	bool			typed = !server->opensearch && server->major < 7;
+	index_job_ask(job, took_create, "PUT", psprintf("/%s%s", job->index_name, index_job_typed()),
+				  job->body);
+}
 
-	ask(job, took_create, "PUT",
-		psprintf("/%s%s", job->index_name, typed ? "?include_type_name=false" : ""), job->body);
+/* DELETE /INDEX has been answered: it is made again. */
+static void
+took_emptying(IndexJob *job, const HttpReply *reply)
+{
+	job->emptied = true;
+	if (reply->status == 200 || reply->status == 404)
+		index_job_start(job);
+	else
+		index_job_end_with_reply(job, reply);
 }
 
 /* DELETE /INDEX has been answered; what is gone already is as good. */
@@ -218,9 +252,9 @@ static void
 took_drop(IndexJob *job, const HttpReply *reply)
 {
 	if (reply->status == 200 || reply->status == 404)
-		end_job(job, NULL);
+		index_job_end(job, NULL);
 	else
-		end_with_reply(job, reply);
+		index_job_end_with_reply(job, reply);
 }
 
 /* Sends the first request. */
@@ -228,11 +262,15 @@ void
 index_job_start(IndexJob *job)
 {
 	if (!is_plain_name(job->index_name) || !is_plain_name(job->alias))
-		end_job(job, "the name of the index or of its alias is not valid");
+		index_job_end(job, "the name of the index or of its alias is not valid");
 	else if (strcmp(job->state, "dropping") == 0)
-		ask(job, took_drop, "DELETE", psprintf("/%s", job->index_name), NULL);
+		index_job_ask(job, took_drop, "DELETE", psprintf("/%s", job->index_name), NULL);
+	else if (strcmp(job->state, "emptying") == 0 && !job->emptied)
+		index_job_ask(job, took_emptying, "DELETE", psprintf("/%s", job->index_name), NULL);
+	else if (is_altered(job) && strcmp(job->old_aliases, "[]") == 0)
+		index_alter(job);
 	else
-		ask(job, took_alias, "GET", psprintf("/_alias/%s", job->alias), NULL);
+		index_job_ask(job, took_alias, "GET", psprintf("/_alias/%s", job->alias), NULL);
 }
 
 /* Goes on if a reply has come; a job that an error left without a request ends. */
@@ -246,7 +284,7 @@ index_job_advance(IndexJob *job)
 		return;
 	if (request == NULL)
 	{
-		end_job(job, "an error ended the work on this index early");
+		index_job_end(job, "an error ended the work on this index early");
 		return;
 	}
 	reply = http_reply(request);

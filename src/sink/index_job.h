@@ -19,13 +19,21 @@ struct IndexJob
 	char *index_name;
 	char *index_type;
 	char *alias;
-	char *state; /* that it was read with: pending, missing or dropping */
-	char *body;	 /* of the create-index request */
+	char *state;	   /* that it was read with; not ready */
+	char *body;		   /* of the create-index request */
+	char *to_put;	   /* JSON object: fields that it does not have yet */
+	char *old_aliases; /* JSON array: aliases to be removed */
+	int64 revision;
 	int64 tenant_id;
 
 	HttpRequest *request;
 	IndexStep	 step;		 /* takes the request's reply */
 	bool		 simplified; /* scaled_float was replaced */
+	bool		 realiased;	 /* old aliases were removed */
+	bool		 emptied;	 /* the index was removed, to be made again */
+	int			 nput;		 /* fields put so far */
+	bool		 refused;	 /* one of them with an error that stays; the index can be used */
+	bool		 missing;	 /* the index is not there */
 	bool		 cleared;	 /* an empty index with the alias's name was removed */
 	bool		 done;
 	char		 error[SINK_REASON_MAX]; /* "" if it went well */
@@ -34,5 +42,14 @@ struct IndexJob
 /* Both use the current memory context, which must live until the job is done. */
 extern void index_job_start(IndexJob *job);
 extern void index_job_advance(IndexJob *job);
+
+/* Steps of index_job.c that index_alter.c needs, and the other way round. */
+extern void index_job_ask(IndexJob *job, IndexStep step, const char *method, const char *path,
+						  const char *body);
+extern void index_job_end(IndexJob *job, const char *error);
+extern void index_job_end_with_reply(IndexJob *job, const HttpReply *reply);
+extern void index_job_find_name(IndexJob *job);
+extern const char *index_job_typed(void);
+extern void		   index_alter(IndexJob *job);
 
 #endif

@@ -33,46 +33,60 @@ static TimestampTz	 next_look = 0;
 static const char *const work_query =
 	"SELECT index_name, index_type, alias, state,"
 	"  (body || jsonb_build_object('aliases',"
-	"    coalesce(body -> 'aliases', '{}') || jsonb_build_object(alias, '{}'::jsonb)))::text,"
+	"    coalesce(body -> 'aliases', '{}') || jsonb_build_object(alias, '{}'::jsonb))"
+	"   || CASE fields WHEN '{}' THEN '{}' ELSE jsonb_build_object('mappings',"
+	"        coalesce(body -> 'mappings', '{}') || jsonb_build_object('properties',"
+	"         fields || coalesce(body #> '{mappings,properties}', '{}'))) END)::text,"
 	"  tenant_id,"
 	"  CASE WHEN attempts = 0 THEN 0 ELSE"
 	"    (extract(epoch FROM updated_at - now()) * 1000"
-	"     + least($1, 250 * power(2, least(attempts, 20) - 1)))::bigint END AS due"
+	"     + least($1, 250 * power(2, least(attempts, 20) - 1)))::bigint END AS due,"
+	"  to_put::text, to_jsonb(old_aliases)::text, revision::bigint"
 	" FROM tenancy.search_index WHERE state <> 'ready' ORDER BY due LIMIT $2";
 
-/* Index $1 in state $2, unless a user's transaction has it: then it is looked at again later. */
+/*
+ * Index $1 in state $2 and revision $3, unless a user's transaction has it: then it is looked at
+ * again later.
+ */
 #define THIS_INDEX                                                     \
 	" WHERE index_name = (SELECT index_name FROM tenancy.search_index" \
-	"   WHERE index_name = $1 AND state = $2 FOR UPDATE SKIP LOCKED)"
+	"   WHERE index_name = $1 AND state = $2 AND revision = $3 FOR UPDATE SKIP LOCKED)"
 
 static const char *const drop_query = "DELETE FROM tenancy.search_index" THIS_INDEX;
 
+/* $4: what the server refused, NULL if nothing */
 static const char *const ready_query =
-	"UPDATE tenancy.search_index i SET state = 'ready', attempts = 0, last_error = NULL,"
-	"  updated_at = now(), filled = $2 = 'pending' AND NOT EXISTS (SELECT FROM tenancy.resync r"
+	"UPDATE tenancy.search_index i SET state = 'ready', attempts = 0, last_error = $4,"
+	"  to_put = '{}', old_aliases = '{}', updated_at = now(),"
+	"  filled = CASE $2 WHEN 'altered' THEN filled ELSE $2 <> 'missing'"
+	"   AND NOT EXISTS (SELECT FROM tenancy.resync r"
 	"    JOIN tenancy.tenant t ON t.id = r.tenant_id"
 	"    JOIN tenancy.sync_table s ON s.blueprint = t.blueprint AND s.table_name = r.table_name"
 	"   WHERE r.sink = 'search' AND r.tenant_id = i.tenant_id AND r.phase = 'rows'"
-	"     AND s.index_type = i.index_type)" THIS_INDEX;
+	"     AND s.index_type = i.index_type) END" THIS_INDEX;
 
 static char trouble[SINK_REASON_MAX]; /* last failure, "" once it was told */
 
 static const char *const failed_query = "UPDATE tenancy.search_index SET attempts = attempts + 1, "
-										"last_error = $3, updated_at = now()" THIS_INDEX;
+										"last_error = $4, updated_at = now()" THIS_INDEX;
 
 static const char *const resync_query =
 	"SELECT tenancy.request_resync('search', t.id, s.blueprint, s.table_name)"
 	" FROM tenancy.tenant t JOIN tenancy.sync_table s ON s.blueprint = t.blueprint"
 	" WHERE t.id = $1 AND s.index_type = $2";
 
-static const char *const missing_query =
-	"UPDATE tenancy.search_index i SET state = 'missing', attempts = 0, updated_at = now(), filled "
-	"= false,"
-	"  body = coalesce((SELECT s.mapping FROM tenancy.tenant t"
-	"    JOIN tenancy.sync_table s USING (blueprint)"
+#define MAKE_MISSING                                                                          \
+	"UPDATE tenancy.search_index i SET state = 'missing', attempts = 0, updated_at = now(), " \
+	"filled = false,"                                                                         \
+	"  body = coalesce((SELECT s.mapping FROM tenancy.tenant t"                               \
+	"    JOIN tenancy.sync_table s USING (blueprint)"                                         \
 	"    WHERE t.id = i.tenant_id AND s.index_type = i.index_type), body)"
-	" WHERE index_name = (SELECT index_name FROM tenancy.search_index"
-	"   WHERE alias = $1 AND state = 'ready' LIMIT 1 FOR UPDATE SKIP LOCKED)";
+
+static const char *const gone_query = MAKE_MISSING THIS_INDEX;
+
+static const char *const missing_query =
+	MAKE_MISSING " WHERE index_name = (SELECT index_name FROM tenancy.search_index"
+				 "   WHERE alias = $1 AND state = 'ready' LIMIT 1 FOR UPDATE SKIP LOCKED)";
 
 /* Last failure since the previous call, NULL: none. */
 const char *
@@ -115,6 +129,9 @@ read_job(int row)
 	job->state = copy_column(row, 4);
 	job->body = copy_column(row, 5);
 	job->tenant_id = tenancy_spi_int64(row, 6);
+	job->to_put = copy_column(row, 8);
+	job->old_aliases = copy_column(row, 9);
+	job->revision = tenancy_spi_int64(row, 10);
 	njobs++;
 }
 
@@ -195,31 +212,41 @@ request_resync(const IndexJob *job)
 	tenancy_spi_exec(resync_query, 2, types, values, NULL);
 }
 
+/* Runs a query on a job's row, if that is still as it was read; true if it was. */
+static bool
+change_row(const IndexJob *job, const char *sql, const char *error)
+{
+	Oid	  types[] = {TEXTOID, TEXTOID, INT8OID, TEXTOID};
+	Datum values[] = {CStringGetTextDatum(job->index_name), CStringGetTextDatum(job->state),
+					  Int64GetDatum(job->revision), CStringGetTextDatum(error)};
+	char  nulls[] = {' ', ' ', ' ', error[0] ? ' ' : 'n'};
+
+	tenancy_spi_exec(sql, 4, types, values, nulls);
+	return SPI_processed > 0;
+}
+
 /* Writes a job's result; true if its alias can be used now. */
 static bool
 write_result(const IndexJob *job)
 {
-	Oid	  types[] = {TEXTOID, TEXTOID, TEXTOID};
-	Datum values[] = {CStringGetTextDatum(job->index_name), CStringGetTextDatum(job->state),
-					  CStringGetTextDatum(job->error)};
+	bool usable;
 
 	if (job->error[0] != '\0')
-	{
-		tenancy_spi_exec(failed_query, 3, types, values, NULL);
 		strlcpy(trouble, job->error, sizeof(trouble));
-		return false;
-	}
-	if (strcmp(job->state, "dropping") == 0)
+	if (job->missing)
+		(void) change_row(job, gone_query, "");
+	else if (job->error[0] != '\0' && !job->refused)
+		(void) change_row(job, failed_query, job->error);
+	else if (strcmp(job->state, "dropping") == 0)
+		(void) change_row(job, drop_query, "");
+	else
 	{
-		tenancy_spi_exec(drop_query, 2, types, values, NULL);
-		return false;
+		usable = change_row(job, ready_query, job->error);
+		if (usable && strcmp(job->state, "missing") == 0)
+			request_resync(job);
+		return usable;
 	}
-	tenancy_spi_exec(ready_query, 2, types, values, NULL);
-	if (SPI_processed == 0)
-		return false;
-	if (strcmp(job->state, "missing") == 0)
-		request_resync(job);
-	return true;
+	return false;
 }
 
 /* Writes every job's result in one transaction. */
@@ -295,6 +322,14 @@ search_provision_timeout(void)
 	if (njobs > 0 || es_server_health(NULL) != SINK_READY)
 		return -1;
 	return Max(look_due(), TURN_MIN);
+}
+
+/* An index waits for a change of its own: its documents wait too. */
+void
+search_provision_altered(const char *alias)
+{
+	(void) ready_index_remove(alias);
+	next_look = 0;
 }
 
 /* An item said SINK_NO_INDEX: the index is made again. */

@@ -7,6 +7,8 @@
 
 /* The table may have changed: look at it with the next housekeep. */
 extern void search_provision_wake(void);
+/* An index waits for a change of its own: its documents wait too. Inside a transaction. */
+extern void search_provision_altered(const char *alias);
 /* An item said SINK_NO_INDEX: the index is made again. Opens a transaction. */
 extern void search_provision_missing(const char *alias);
 /* True if the alias is known to be there: else its keys wait. */

@@ -43,3 +43,37 @@ sink_expand_template(StringInfo out, const char *tmpl, const SinkTarget *target,
 	appendStringInfoString(out, tmpl);
 	return true;
 }
+
+/* True if every column that a template names is a key column. */
+static bool
+is_fit(const char *tmpl, const SinkTarget *target)
+{
+	const char *open;
+	const char *close;
+
+	while ((open = strchr(tmpl, '{')) != NULL && (close = strchr(open, '}')) != NULL)
+	{
+		bool found = false;
+
+		for (int i = 0; i < target->nkeys; i++)
+			found = found || (strlen(target->key_columns[i]) == close - open - 1 &&
+							  strncmp(target->key_columns[i], open + 1, close - open - 1) == 0);
+		if (!found)
+			return false;
+		tmpl = close + 1;
+	}
+	return true;
+}
+
+/* A template of the target that names a column that is not a key column, NULL: none. */
+const char *
+sink_unfit_template(const SinkTarget *target)
+{
+	for (int i = 0; i < target->ncache_keys; i++)
+		if (!is_fit(target->cache_keys[i], target))
+			return target->cache_keys[i];
+	for (int i = 0; i < target->ncache_tags; i++)
+		if (!is_fit(target->cache_tags[i], target))
+			return target->cache_tags[i];
+	return NULL;
+}

@@ -244,6 +244,11 @@ add_rows(BatchBuilder *builder, int end, const SinkTarget *target)
 	RowReader	   *reader;
 	RowReaderResult result = row_reader_open(target, &reader);
 
+	if (result == ROWS_READY && target_is_stale())
+	{
+		row_reader_close(reader); /* the run is looked at again: its index may lack a field */
+		return;
+	}
 	if (result == ROWS_READY && target->document == NULL)
 		read_run(builder, end, target, reader);
 	row_reader_close(reader);
@@ -268,6 +273,23 @@ batch_not_wanted(SinkWorker *worker, const SinkTarget *target)
 	return target->ncache_keys == 0 && target->ncache_tags == 0;
 }
 
+/*
+ * The target cannot be kept in step as it is, which tenancy.resync says: what the cache holds of
+ * the tenant goes with every change instead.
+ */
+static void
+forget_run(BatchBuilder *builder, int end, const SinkTarget *target)
+{
+	SinkWorker *worker = builder->worker;
+	SinkItem   *item;
+
+	resync_block(target, worker->driver->name, target->problem);
+	item = batch_add_item(builder, worker->taken[builder->next++], target, SINK_FORGET_TENANT);
+	item->key = target->tenant;
+	item->key_length = strlen(target->tenant) + 1;
+	batch_drop_run(builder, end);
+}
+
 /* Adds a run of rows of one relation. */
 static void
 add_row_run(BatchBuilder *builder, int end)
@@ -277,6 +299,8 @@ add_row_run(BatchBuilder *builder, int end)
 
 	if (batch_not_wanted(worker, target))
 		batch_drop_run(builder, end);
+	else if (target->problem != NULL)
+		forget_run(builder, end, target);
 	else if (worker->driver->target_ready != NULL && !worker->driver->target_ready(target))
 		batch_hold_back(builder, end, target, PARK_NO_INDEX_MS);
 	else if (worker->driver->wants_rows)

@@ -79,21 +79,32 @@ CREATE TABLE tenancy.search_index (
     index_type text NOT NULL,
     alias text NOT NULL,
     state text NOT NULL DEFAULT 'pending'
-        CHECK (state IN ('pending', 'ready', 'missing', 'dropping')),
+        CHECK (state IN ('pending', 'ready', 'altered', 'missing', 'emptying', 'dropping')),
     body jsonb NOT NULL DEFAULT '{}',
+    fields jsonb NOT NULL DEFAULT '{}',
+    to_put jsonb NOT NULL DEFAULT '{}',
+    old_aliases text[] NOT NULL DEFAULT '{}',
+    revision integer NOT NULL DEFAULT 0,
     relation oid,
+    shape jsonb,
     filled boolean NOT NULL DEFAULT false,
     attempts integer NOT NULL DEFAULT 0,
     last_error text,
     updated_at timestamptz NOT NULL DEFAULT pg_catalog.now()
 );
 COMMENT ON TABLE tenancy.search_index IS 'Every index the search sink makes, keeps or removes; a row goes when the index is gone';
-COMMENT ON COLUMN tenancy.search_index.state IS 'pending: to be made; ready; missing: was there and is gone, to be made and filled again; dropping: to be removed';
+COMMENT ON COLUMN tenancy.search_index.state IS 'pending: to be made; ready; altered: its mapping or alias is to be changed first; missing: was there and is gone, to be made and filled again; emptying: its table is gone, to be made again without documents; dropping: to be removed';
 COMMENT ON COLUMN tenancy.search_index.filled IS 'It has had every row: tenant_search uses it';
-COMMENT ON COLUMN tenancy.search_index.relation IS 'Table whose rows it has';
-COMMENT ON COLUMN tenancy.search_index.body IS 'Body of the create-index request';
+COMMENT ON COLUMN tenancy.search_index.relation IS 'Table whose rows it has; NULL: there is none';
+COMMENT ON COLUMN tenancy.search_index.shape IS 'What that table was like when it was last compared: columns, key, partitions; another shape has the mapping changed, or rows sent again';
+COMMENT ON COLUMN tenancy.search_index.body IS 'Body of the create-index request, but for fields';
+COMMENT ON COLUMN tenancy.search_index.fields IS 'Mapping of columns that were added to the table since';
+COMMENT ON COLUMN tenancy.search_index.to_put IS 'Those of fields that the index does not have yet';
+COMMENT ON COLUMN tenancy.search_index.old_aliases IS 'Aliases that are to be removed from it: the tenant was renamed';
+COMMENT ON COLUMN tenancy.search_index.revision IS 'Raised when more is to be done: what was begun before does not count';
 CREATE INDEX search_index_work ON tenancy.search_index (state) WHERE state <> 'ready';
 CREATE INDEX search_index_tenant ON tenancy.search_index (tenant_id);
+CREATE INDEX search_index_relation ON tenancy.search_index (relation);
 
 CREATE TABLE tenancy.sink (
     name text PRIMARY KEY CHECK (name IN ('search', 'cache')),
@@ -113,10 +124,15 @@ CREATE TABLE tenancy.resync (
     rows_done bigint NOT NULL DEFAULT 0,
     last_error text,
     requested_at timestamptz NOT NULL DEFAULT pg_catalog.now(),
+    started_at timestamptz,
+    postponed_at timestamptz,
     PRIMARY KEY (sink, tenant_id, table_name)
 );
 COMMENT ON TABLE tenancy.resync IS 'Tables whose every row a sink still has to mark dirty; a row goes when its table is done';
 COMMENT ON COLUMN tenancy.resync.phase IS 'rows: every row is being marked; ghosts: then every document, so that those without a row go; blocked: cannot be synced until its shape changes, see last_error';
+COMMENT ON COLUMN tenancy.resync.rows_done IS 'Rows the sink has got since it was asked for';
+COMMENT ON COLUMN tenancy.resync.started_at IS 'When the first row was looked at; NULL: not yet';
+COMMENT ON COLUMN tenancy.resync.postponed_at IS 'When others were let go first, see last_error';
 COMMENT ON COLUMN tenancy.resync.last_key IS 'Rows up to this position (OID of the leaf table, key columns) are done; NULL: none';
 
 CREATE TABLE tenancy.backlog (
@@ -173,7 +189,7 @@ CREATE FUNCTION tenancy.request_resync(only_sink text, only_tenant bigint, only_
                AND (only_table IS NULL OR s.table_name OPERATOR(pg_catalog.=) only_table::name)
             ON CONFLICT (sink, tenant_id, table_name) DO UPDATE
                SET phase = 'rows', last_key = NULL, rows_done = 0, last_error = NULL,
-                   requested_at = pg_catalog.clock_timestamp()
+                   requested_at = pg_catalog.clock_timestamp(), started_at = NULL, postponed_at = NULL
             RETURNING 1)
         SELECT pg_catalog.count(*) FROM requested;
     END;

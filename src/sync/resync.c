@@ -18,35 +18,19 @@
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
+#include "common/guc.h"
 #include "common/spi.h"
 #include "sync/batch.h"
 #include "sync/hold.h"
 #include "sync/key.h"
 #include "sync/resync.h"
 #include "sync/resync_barrier.h"
-#include "sync/resync_row.h"
-#include "sync/row_reader.h"
+#include "sync/resync_scan.h"
 #include "sync/target.h"
 
 #define CHUNK_KEYS 5000
 #define PAUSE_MS 1000
 #define BARRIER_MS 20
-
-/* The table that is being scanned. */
-typedef struct Resync
-{
-	ResyncRow	   row;
-	Oid			   relid;
-	Oid			   schema;
-	bool		   ghosts;	 /* phase */
-	StringInfoData position; /* last one given out, empty: none */
-	int64		   given;	 /* rows of the open chunk */
-	bool		   at_end;	 /* the phase gave all it has */
-	TransactionId  barrier;	 /* older transactions must have ended before the first row is read */
-	uint64		   fence;	 /* batches up to this number must have ended before the listing */
-	SinkListing	  *listing;
-	StringInfoData keys; /* of the chunk */
-} Resync;
 
 bool resync_may_be_blocked = true; /* a row may be in phase "blocked" */
 
@@ -55,6 +39,9 @@ static bool		   active = false; /* resync is about a table */
 static bool		   unblock = true; /* put blocked rows back */
 static TimestampTz not_before = 0;
 static Resync	   resync;
+static TimestampTz throttled_until = 0;		   /* tenancy.resync_rate */
+static int		   barrier_pause = BARRIER_MS; /* before the barriers are looked at again */
+static bool		   barred = false;			   /* a table waits for its barrier */
 
 /* Look at tenancy.resync again. */
 void
@@ -85,6 +72,8 @@ resync_look(void)
 TimestampTz
 resync_due(void)
 {
+	if (throttled_until > Max(not_before, GetCurrentTimestamp()))
+		return throttled_until;
 	return not_before;
 }
 
@@ -100,6 +89,15 @@ static void
 pause_scan(void)
 {
 	not_before = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), PAUSE_MS);
+}
+
+/* No table can be worked on: looks again after a pause, soon if old transactions are in the way. */
+static void
+pause_choice(void)
+{
+	barrier_pause = barred ? Min(2 * barrier_pause, PAUSE_MS) : BARRIER_MS;
+	not_before =
+		TimestampTzPlusMilliseconds(GetCurrentTimestamp(), barred ? barrier_pause : PAUSE_MS);
 }
 
 /* Ends the ghost phase's listing. */
@@ -146,6 +144,8 @@ end_phase(SinkWorker *worker)
 	deactivate(worker);
 	if (list)
 		resync_row_filled(&resync.row);
+	if (resync.gone && worker->kind == SINK_SEARCH)
+		resync_row_empty_index(&resync.row);
 	resync_row_change(
 		&resync.row,
 		list ? "UPDATE tenancy.resync SET phase = 'ghosts', last_key = NULL WHERE " RESYNC_THIS_ROW
@@ -211,6 +211,7 @@ activate(SinkWorker *worker, int row)
 	resync.row.requested_at = DatumGetTimestampTz(tenancy_spi_datum(row, 6, &isnull));
 	resync.given = 0;
 	resync.at_end = false;
+	resync.gone = false;
 	resync.barrier = resync_barrier(&resync.row);
 	resync.fence = worker->batches;
 }
@@ -237,9 +238,23 @@ relation_of(int row)
 	return OidIsValid(schema) ? get_relname_relid(tenancy_spi_text(row, 2), schema) : InvalidOid;
 }
 
-/* True if a row of the query below can be worked on: it becomes the active one. */
+/*
+ * True if every transaction that was running when the table was chosen has ended.  Such a
+ * one may have changed rows before the table was synced: capture did not know it then,
+ * and a scan does not see them before they are committed.
+ */
 static bool
-try_row(SinkWorker *worker, int row)
+barrier_passed(TransactionId oldest)
+{
+	return resync.position.len > 0 || !TransactionIdPrecedes(oldest, resync.barrier);
+}
+
+/*
+ * True if a row of the query below can be worked on: it becomes the active one.  oldest: first
+ * transaction that runs.
+ */
+static bool
+try_row(SinkWorker *worker, int row, TransactionId oldest)
 {
 	const SinkTarget *target;
 
@@ -248,20 +263,37 @@ try_row(SinkWorker *worker, int row)
 	resync.schema = OidIsValid(resync.relid) ? get_rel_namespace(resync.relid) : InvalidOid;
 	target = OidIsValid(resync.relid) ? target_find(resync.relid) : NULL;
 	if (target == NULL)
-		resync.at_end = resync.ghosts = true; /* nothing to do: the row only has to go */
+		resync.at_end = resync.ghosts = resync.gone = true; /* only the documents have to go */
+	else if (!resync.ghosts && !barrier_passed(oldest))
+	{
+		barred = true;
+		return false;
+	}
 	return target == NULL ||
 		   (!hold_keeps_scan(resync.relid, resync.schema) &&
 			(worker->driver->target_ready == NULL || worker->driver->target_ready(target)));
+}
+
+/* Notes when the work on the active row began. */
+static void
+note_start(void)
+{
+	if (resync_row_lock(&resync.row) == ROW_LOCKED_BY_US)
+		resync_row_change(&resync.row,
+						  "UPDATE tenancy.resync SET started_at = pg_catalog.clock_timestamp()"
+						  " WHERE started_at IS NULL AND " RESYNC_THIS_ROW,
+						  InvalidOid, (Datum) 0, 0);
 }
 
 /* Chooses the next table whose target is ready, those with unready indices last. */
 static bool
 choose(SinkWorker *worker)
 {
-	Oid		 types[1] = {TEXTOID};
-	Datum	 values[1] = {CStringGetTextDatum(worker->driver->name)};
-	SpiScope scope;
-	bool	 chosen = false;
+	TransactionId oldest = GetOldestActiveTransactionId();
+	Oid			  types[1] = {TEXTOID};
+	Datum		  values[1] = {CStringGetTextDatum(worker->driver->name)};
+	SpiScope	  scope;
+	bool		  chosen = false;
 
 	tenancy_spi_begin_as_owner(&scope);
 	if (unblock)
@@ -272,20 +304,15 @@ choose(SinkWorker *worker)
 	unblock = false;
 	resync_row_list(worker->driver->name);
 	wanted = SPI_processed > 0;
+	barred = false;
 	for (uint64 row = 0; row < SPI_processed; row++)
 		note_seen(row);
 	for (uint64 row = 0; row < SPI_processed && !chosen; row++)
-		chosen = try_row(worker, row);
+		chosen = try_row(worker, row, oldest);
+	if (chosen)
+		note_start();
 	tenancy_spi_end(&scope);
 	return chosen;
-}
-
-/* The table has no usable key: its row waits until that changes. */
-static void
-block(SinkWorker *worker, const SinkTarget *target)
-{
-	resync_block(target, worker->driver->name, "no unique index on the key columns");
-	deactivate(worker);
 }
 
 /* The table cannot be gone on with now: others go first.  Needs a transaction. */
@@ -297,144 +324,22 @@ put_last(SinkWorker *worker, const char *reason)
 	tenancy_spi_begin_as_owner(&scope);
 	if (resync_row_lock(&resync.row) == ROW_LOCKED_BY_US)
 		resync_row_change(&resync.row,
-						  "UPDATE tenancy.resync SET requested_at = pg_catalog.clock_timestamp()"
-						  " WHERE " RESYNC_THIS_ROW,
+						  "UPDATE tenancy.resync SET last_error = $5,"
+						  " postponed_at = pg_catalog.clock_timestamp() WHERE " RESYNC_THIS_ROW,
 						  TEXTOID, CStringGetTextDatum(reason), 0);
 	tenancy_spi_end(&scope);
 	deactivate(worker);
 	pause_scan();
 }
 
-/* Reads the keys of the next rows. */
+/* What a look at the active table came to; needs a transaction. */
 static void
-read_rows(SinkWorker *worker, const SinkTarget *target)
+take_result(SinkWorker *worker, ScanResult result)
 {
-	RowReader	   *reader;
-	RowReaderResult result = row_reader_open(target, &reader);
-
-	resetStringInfo(&resync.keys);
-	if (result == ROWS_READY)
-		resync.given = row_reader_scan_keys(reader, resync.position.data, resync.position.len,
-											CHUNK_KEYS, &resync.keys);
-	resync.at_end = result == ROWS_GONE || (result == ROWS_READY && resync.given < CHUNK_KEYS);
-	row_reader_close(reader);
-	if (result == ROWS_LOCKED)
+	if (result == SCAN_LOCKED)
 		put_last(worker, "the table is locked");
-	else if (result == ROWS_NO_KEY)
-		block(worker, target);
-}
-
-/* Marks one key of the chunk. */
-static void
-mark_key(SinkWorker *worker, const char *key, int key_length)
-{
-	DirtyKey dirty = {.kind = DIRTY_ROW,
-					  .relid = resync.relid,
-					  .schema = resync.schema,
-					  .key = key,
-					  .key_length = key_length,
-					  .lsn = worker->received,
-					  .commit_time = GetCurrentTimestamp(),
-					  .chunk = true};
-
-	dirty_mark(worker->dirty, &dirty);
-}
-
-/* Marks the keys of the chunk; in a position the leaf's OID stands before the key. */
-static void
-mark_chunk(SinkWorker *worker, int nkeys)
-{
-	const char *p = resync.keys.data;
-	const char *end = p + resync.keys.len;
-
-	while (p < end)
-	{
-		int skip = key_parts_length(p, end, 1);
-		int length = key_parts_length(p + skip, end, nkeys);
-
-		mark_key(worker, p + skip, length);
-		resetStringInfo(&resync.position);
-		appendBinaryStringInfo(&resync.position, p, skip + length);
-		p += skip + length;
-	}
-}
-
-/* Rows may have gone without notice: the cache drops all that the tenant has. */
-static void
-mark_tenant(SinkWorker *worker, const SinkTarget *target)
-{
-	DirtyKey dirty = {.kind = DIRTY_TENANT,
-					  .key = target->tenant,
-					  .key_length = strlen(target->tenant) + 1,
-					  .lsn = worker->received,
-					  .commit_time = GetCurrentTimestamp(),
-					  .chunk = true};
-
-	dirty_mark(worker->dirty, &dirty);
-}
-
-/* Reads the next rows of the active table and marks them; needs a transaction. */
-static void
-next_rows(SinkWorker *worker)
-{
-	const SinkTarget *target = target_find(resync.relid);
-
-	if (target == NULL)
-	{
-		resync.at_end = resync.ghosts = true;
-		return;
-	}
-	read_rows(worker, target);
-	if (!active)
-		return;
-	if (worker->kind == SINK_CACHE && resync.position.len == 0)
-		mark_tenant(worker, target);
-	mark_chunk(worker, target->nkeys);
-}
-
-/* Marks the keys of a page that have no row; each has its length before it. */
-static void
-mark_ghosts(SinkWorker *worker, RowReader *reader)
-{
-	const char *p = resync.keys.data;
-	const char *end = p + resync.keys.len;
-
-	while (p < end)
-	{
-		int32 length;
-
-		CHECK_FOR_INTERRUPTS();
-		memcpy(&length, p, sizeof(length));
-		p += sizeof(length);
-		if (!row_reader_fetch(reader, p, length, NULL))
-			mark_key(worker, p, length);
-		p += length;
-	}
-}
-
-/* Looks for the rows of a page of documents. */
-static void
-check_page(SinkWorker *worker)
-{
-	const SinkTarget *target;
-	RowReader		 *reader;
-	RowReaderResult	  result = ROWS_GONE;
-
-	tenancy_tx_begin("pg_tenancy: looking for documents without a row");
-	tenancy_tx_bound_locks();
-	target = target_find(resync.relid);
-	if (target != NULL)
-	{
-		result = row_reader_open(target, &reader);
-		if (result == ROWS_READY)
-			mark_ghosts(worker, reader);
-		row_reader_close(reader);
-	}
-	if (result == ROWS_LOCKED)
-		put_last(worker, "the table is locked");
-	else if (result == ROWS_NO_KEY)
-		block(worker, target);
-	tenancy_tx_commit();
+	else if (result == SCAN_BLOCKED)
+		deactivate(worker);
 }
 
 /* Starts listing the active table's documents; false: not yet. */
@@ -452,6 +357,8 @@ open_listing(SinkWorker *worker)
 		resync.listing = worker->driver->list_open(target);
 	tenancy_tx_commit();
 	resync.at_end = resync.listing == NULL;
+	resync.gone = target == NULL;
+	resync.fence = worker->batches;
 	return true;
 }
 
@@ -467,7 +374,12 @@ next_documents(SinkWorker *worker)
 	result = worker->driver->list_next(resync.listing, &resync.keys);
 	resync.at_end = result == SINK_LIST_END;
 	if (result == SINK_LIST_PAGE)
-		check_page(worker);
+	{
+		tenancy_tx_begin("pg_tenancy: looking for documents without a row");
+		tenancy_tx_bound_locks();
+		take_result(worker, resync_scan_page(worker, &resync));
+		tenancy_tx_commit();
+	}
 	if (result == SINK_LIST_FAILED)
 	{
 		tenancy_tx_begin("pg_tenancy: putting a resync off");
@@ -477,28 +389,51 @@ next_documents(SinkWorker *worker)
 	return result == SINK_LIST_PAGE || result == SINK_LIST_END;
 }
 
+/* Most rows of a chunk: with a limit, about those of a tenth of a second. */
+static int
+chunk_size(void)
+{
+	return tenancy_resync_rate == 0 ? CHUNK_KEYS
+									: Min(CHUNK_KEYS, Max(1, tenancy_resync_rate / 10));
+}
+
+/* Keeps the next chunk back as long as tenancy.resync_rate says. */
+static void
+throttle(void)
+{
+	if (tenancy_resync_rate == 0 || resync.given == 0)
+		return;
+	throttled_until = Max(throttled_until, GetCurrentTimestamp());
+	throttled_until += resync.given * USECS_PER_SEC / tenancy_resync_rate;
+}
+
+/* Reads the next rows of the active table and marks them; needs a transaction. */
+static void
+next_rows(SinkWorker *worker)
+{
+	take_result(worker, resync_scan_rows(worker, &resync, chunk_size()));
+	throttle();
+}
+
 /*
- * True if every transaction that was running when the table was chosen has ended.  Such a
- * one may have changed rows before the table was synced: capture did not know it then,
- * and a scan does not see them before they are committed.
+ * True if the documents of a table that is gone may go: no request is under way that was
+ * started when it was there.
  */
 static bool
-barrier_passed(void)
+may_end(SinkWorker *worker)
 {
-	return resync.position.len > 0 ||
-		   !TransactionIdPrecedes(GetOldestActiveTransactionId(), resync.barrier);
+	if (!active || !resync.gone || batch_all_after(worker, resync.fence))
+		return true;
+	not_before = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), BARRIER_MS);
+	return false;
 }
 
 /* One step: bookkeeping, then the next table or the next rows; true: again soon. */
 static bool
 step(SinkWorker *worker)
 {
-	/* before the snapshot is taken, which must see what the barrier waited for */
-	if (active && !resync.ghosts && !resync.at_end && resync.given == 0 && !barrier_passed())
-	{
-		not_before = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), BARRIER_MS);
+	if (!may_end(worker))
 		return false;
-	}
 	tenancy_tx_begin("pg_tenancy: marking rows of a resync");
 	tenancy_tx_bound_locks();
 	if (!settle(worker))
@@ -506,8 +441,10 @@ step(SinkWorker *worker)
 	else if (!active)
 	{
 		active = choose(worker);
-		if (!active && wanted)
-			pause_scan();
+		if (active)
+			barrier_pause = BARRIER_MS;
+		else if (wanted)
+			pause_choice();
 	}
 	else if (hold_keeps_scan(resync.relid, resync.schema))
 		put_last(worker, "the server takes none of its rows");
@@ -562,7 +499,7 @@ is_due(SinkWorker *worker)
 {
 	listen_for_changes();
 	return (wanted || active) && worker->enabled && dirty_chunk_open(worker->dirty) == 0 &&
-		   (not_before == 0 || GetCurrentTimestamp() >= not_before);
+		   GetCurrentTimestamp() >= Max(not_before, throttled_until);
 }
 
 /* Goes on with resyncs if the last chunk is done; true: call again soon. */

@@ -9,6 +9,7 @@
 #include "utils/timestamp.h"
 
 #include "common/spi.h"
+#include "sink/provision.h"
 #include "sync/resync_row.h"
 
 /* Runs a statement on the row, with up to two more parameters: $5 and $6. */
@@ -58,7 +59,8 @@ resync_row_list(const char *sink)
 		"   AND NOT EXISTS (SELECT FROM tenancy.sync_pause p WHERE p.sink = r.sink"
 		"                      AND p.tenant_id = r.tenant_id AND NOT p.resuming)"
 		" ORDER BY r.sink = 'search' AND EXISTS (SELECT FROM tenancy.search_index i"
-		"    WHERE i.tenant_id = r.tenant_id AND i.state IN ('pending', 'missing')), r.requested_at"
+		"    WHERE i.tenant_id = r.tenant_id AND i.state <> 'ready'),"
+		"  greatest(r.requested_at, r.postponed_at)"
 		" LIMIT 1000",
 		1, types, values, NULL);
 }
@@ -82,4 +84,26 @@ resync_row_filled(const ResyncRow *row)
 					 "   WHERE i.tenant_id = $1 AND s.table_name = $2 AND i.state = 'ready'"
 					 "     AND NOT i.filled FOR UPDATE OF i SKIP LOCKED)",
 					 2, types, values, NULL);
+}
+
+/* The table is gone: its index is made again without documents, if no table took its place. */
+void
+resync_row_empty_index(const ResyncRow *row)
+{
+	Oid		 types[2] = {INT8OID, NAMEOID};
+	Datum	 values[2];
+	NameData table;
+
+	namestrcpy(&table, row->table_name);
+	values[0] = Int64GetDatum(row->tenant_id);
+	values[1] = NameGetDatum(&table);
+	tenancy_spi_exec("UPDATE tenancy.search_index i SET state = 'emptying', filled = false,"
+					 " revision = revision + 1, attempts = 0, updated_at = now()"
+					 " FROM tenancy.tenant t JOIN tenancy.sync_table s ON s.blueprint = t.blueprint"
+					 " WHERE t.id = $1 AND s.table_name = $2 AND i.tenant_id = t.id"
+					 " AND i.index_type = s.index_type AND i.relation IS NULL"
+					 " AND i.state IN ('ready', 'altered') RETURNING i.alias",
+					 2, types, values, NULL);
+	if (SPI_processed > 0)
+		search_provision_altered(tenancy_spi_text(0, 1));
 }

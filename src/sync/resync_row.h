@@ -31,6 +31,8 @@ extern void	   resync_row_change(const ResyncRow *row, const char *sql, Oid type
 extern RowLock resync_row_lock(const ResyncRow *row);
 /* tenant_id, table_name, phase, last_key, schema_name, requested_at of rows that can be worked on. */
 extern void resync_row_list(const char *sink);
+/* The table is gone: its index is made again without documents. */
+extern void resync_row_empty_index(const ResyncRow *row);
 extern void resync_row_filled(const ResyncRow *row);
 
 #endif

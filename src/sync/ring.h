@@ -17,6 +17,7 @@ typedef enum RingKind
 	RING_CONFIG,  /* the registry changed */
 	RING_RESYNC,  /* tenancy.resync changed */
 	RING_PARENTS, /* rows of relid that a joined row was, or is, part of; key: see parents.h */
+	RING_SHAPE,	  /* relation relid changed its shape, InvalidOid: any may have */
 	RING_LSN	  /* everything committed up to lsn has been sent */
 } RingKind;
 

@@ -120,7 +120,7 @@ note_enabled(void *arg)
 			" body = coalesce((SELECT s.mapping FROM tenancy.tenant t"
 			"   JOIN tenancy.sync_table s USING (blueprint)"
 			"   WHERE t.id = i.tenant_id AND s.index_type = i.index_type), body)"
-			" WHERE state = 'ready'",
+			" WHERE state IN ('ready', 'altered', 'emptying')",
 			0, NULL, NULL, NULL);
 	tenancy_spi_end(&scope);
 	if (!was_enabled || !same)

@@ -24,6 +24,7 @@
 #include "sync/key.h"
 #include "sync/pause.h"
 #include "sync/resync.h"
+#include "sync/shape.h"
 #include "sync/sink_worker.h"
 #include "sync/sync_table.h"
 #include "sync/target.h"
@@ -61,6 +62,7 @@ on_start(SinkWorker *worker, const RingRecord *record)
 	sink_state_check(worker);
 	worker->streaming = true;
 	forget_config(worker);
+	shape_note(InvalidOid);
 }
 
 /* Marks what a record names. */
@@ -107,6 +109,9 @@ on_record(SinkWorker *worker, const RingRecord *record)
 		case RING_RESYNC:
 			resync_look();
 			break;
+		case RING_SHAPE:
+			shape_note(record->relid);
+			break;
 		case RING_LSN:
 			break;
 	}
@@ -148,7 +153,7 @@ publish(SinkWorker *worker)
 		acked = Min(acked, oldest);
 	pg_atomic_write_u64(&worker->shared->resyncing,
 						worker->driver->configured() &&
-							(resync_pending() || backlog_waited_for() > 0));
+							(resync_pending() || shape_pending() || backlog_waited_for() > 0));
 	pg_atomic_write_u64(&worker->shared->received, worker->received);
 	pg_atomic_write_u64(&worker->shared->oldest, (uint64) commit_time);
 	pg_atomic_write_u64(&worker->shared->held, hold_count());
@@ -250,6 +255,7 @@ wait_time(SinkWorker *worker)
 
 	next = sooner(next, resync_due());
 	next = sooner(next, pace_due(worker));
+	next = sooner(next, shape_due());
 	if (next != 0)
 		wait = Min(wait, TimestampDifferenceMilliseconds(GetCurrentTimestamp(), next) + 1);
 	if (driver_wait >= 0)
@@ -338,6 +344,7 @@ chores(SinkWorker *worker)
 	show_trouble(worker);
 	moved |= backlog_spill(worker);
 	moved |= backlog_pump(worker);
+	moved |= shape_pump(worker);
 	moved |= resync_pump(worker);
 	show_health(worker);
 	return moved;
@@ -380,6 +387,7 @@ sink_worker_run(DatabaseShared *database, SinkKind kind)
 		AllocSetContextCreate(TopMemoryContext, "pg_tenancy sink loop", ALLOCSET_DEFAULT_SIZES);
 
 	target_init(kind == SINK_SEARCH);
+	shape_init();
 	request_stream(worker); /* first: capture must not wait for a worker that fails below */
 	dead_letter_load(worker);
 	backlog_load(worker);

@@ -24,6 +24,7 @@
 #include "sync/depends_on.h"
 #include "sync/doc_check.h"
 #include "sync/doc_source.h"
+#include "sync/shape.h"
 #include "sync/sync_table.h"
 #include "sync/sync_template.h"
 
@@ -299,6 +300,8 @@ insert_missing_indices(int64 tenant_id)
 					 " AND i.index_type = s.index_type AND i.state <> 'dropping')"
 					 " ON CONFLICT (index_name) DO NOTHING",
 					 2, types, values, NULL);
+	if (SPI_processed > 0)
+		shape_record(tenant_id);
 }
 
 /* Records the indices that a living tenant should have and has not. */

@@ -16,7 +16,9 @@
 #include "utils/memutils.h"
 
 #include "common/spi.h"
+#include "sink/template.h"
 #include "sync/resync.h"
+#include "sync/shape.h"
 #include "sync/target.h"
 
 typedef struct TargetSlot
@@ -36,19 +38,19 @@ static MemoryContext target_context = NULL;
 static HTAB			*targets = NULL;
 static List			*retired = NIL;
 static uint64		 age = 0;
-static bool			 stale = false;			 /* a relation with a target changed its shape */
-static bool			 note_relations = false; /* this worker writes documents */
+static bool			 stale = false;		 /* a relation with a target changed its shape */
+static bool			 for_search = false; /* this worker writes documents */
 
 static const char *const target_query =
 	"SELECT t.id, t.name, i.alias, coalesce(s.key_columns, p.columns), s.cache_keys, s.cache_tags,"
-	"       i.index_name, i.relation::bigint, s.document"
+	"       s.document"
 	"  FROM tenancy.tenant t"
 	"  JOIN tenancy.sync_table s ON s.blueprint = t.blueprint AND s.table_name = $2"
 	"  LEFT JOIN LATERAL (SELECT array_agg(a.attname::text ORDER BY k.n) AS columns"
 	"     FROM pg_index x CROSS JOIN unnest(x.indkey) WITH ORDINALITY k(attnum, n)"
 	"     JOIN pg_attribute a ON a.attrelid = x.indrelid AND a.attnum = k.attnum"
 	"    WHERE x.indrelid = $3 AND x.indisprimary AND k.n <= x.indnkeyatts) p ON true"
-	"  LEFT JOIN LATERAL (SELECT alias, index_name, relation FROM tenancy.search_index"
+	"  LEFT JOIN LATERAL (SELECT alias FROM tenancy.search_index"
 	"                      WHERE tenant_id = t.id AND index_type = s.index_type"
 	"                        AND state <> 'dropping' ORDER BY index_name DESC LIMIT 1) i ON true"
 	" WHERE t.schema_name = $1 AND t.status <> 'dropped'";
@@ -62,11 +64,11 @@ on_relcache_invalidation(Datum arg, Oid relid)
 		stale = true;
 }
 
-/* Makes target_find notice changes of shape; called once.  for_search: notes relations. */
+/* Makes target_find notice changes of shape; called once. */
 void
-target_init(bool for_search)
+target_init(bool of_search)
 {
-	note_relations = for_search;
+	for_search = of_search;
 	CacheRegisterRelcacheCallback(on_relcache_invalidation, (Datum) 0);
 }
 
@@ -115,7 +117,7 @@ make_target(Oid relid)
 {
 	SinkTarget *target = MemoryContextAllocZero(target_context, sizeof(SinkTarget));
 	char	   *alias = tenancy_spi_text(0, 3);
-	char	   *document = tenancy_spi_text(0, 9);
+	char	   *document = tenancy_spi_text(0, 7);
 
 	target->relid = relid;
 	target->tenant_id = tenancy_spi_int64(0, 1);
@@ -128,26 +130,19 @@ make_target(Oid relid)
 	return target;
 }
 
-/*
- * Notes which relation an index is about.  A table that was dropped and made again under
- * its name has left documents behind.
- */
-static void
-note_relation(const SinkTarget *target, const char *index_name, Oid before)
+/* A template names a column that is no key column (any more), or NULL. */
+static char *
+template_problem(const SinkTarget *target)
 {
-	Oid	  types[2] = {TEXTOID, OIDOID};
-	Datum values[2] = {CStringGetTextDatum(index_name), ObjectIdGetDatum(target->relid)};
+	const char *template = sink_unfit_template(target);
 
-	if (before == target->relid)
-		return;
-	tenancy_spi_exec("UPDATE tenancy.search_index SET relation = $2 WHERE index_name ="
-					 " (SELECT index_name FROM tenancy.search_index WHERE index_name = $1"
-					 "     FOR UPDATE SKIP LOCKED)",
-					 2, types, values, NULL);
-	if (SPI_processed == 0)
-		return;
-	if (OidIsValid(before))
-		resync_request_ghosts(target);
+	if (template == NULL)
+		return NULL;
+	if (target->nkeys == 0)
+		return MemoryContextStrdup(target_context, "the table has no primary key");
+	return MemoryContextStrdup(
+		target_context,
+		psprintf("template \"%s\" names a column that is not a key column", template));
 }
 
 /* Asks the registry; NULL if the relation is gone or not synced. */
@@ -173,9 +168,11 @@ load_target(Oid relid)
 	tenancy_spi_exec_saved(&plan, target_query, 3, types, values, NULL);
 	if (SPI_processed > 0)
 		target = make_target(relid);
-	if (target != NULL && target->alias != NULL && note_relations)
-		note_relation(target, tenancy_spi_text(0, 7), (Oid) tenancy_spi_int64(0, 8));
 	tenancy_spi_end(&scope);
+	if (target != NULL && for_search && target->alias != NULL)
+		shape_settle(relid);
+	else if (target != NULL && !for_search)
+		target->problem = template_problem(target);
 	return target;
 }
 

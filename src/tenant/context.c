@@ -64,6 +64,14 @@ find_and_lock(const char *name, Tenant *tenant)
 	}
 }
 
+/* Makes a tenant whose schema is locked the one of this transaction. */
+void
+tenancy_tenant_set_current(const char *name, const char *schema)
+{
+	set_search_path(psprintf("%s, public", quote_identifier(schema)));
+	tenancy_set_current_tenant(name);
+}
+
 /* Makes a tenant the one of this transaction. */
 Datum
 tenant_use(PG_FUNCTION_ARGS)
@@ -78,8 +86,7 @@ tenant_use(PG_FUNCTION_ARGS)
 	find_and_lock(name, &tenant);
 	if (tenancy_tenant_current_name() == NULL)
 		tenancy_set_outer_search_path(namespace_search_path);
-	set_search_path(psprintf("%s, public", quote_identifier(NameStr(tenant.schema))));
-	tenancy_set_current_tenant(tenant.name);
+	tenancy_tenant_set_current(tenant.name, NameStr(tenant.schema));
 	PG_RETURN_VOID();
 }
 

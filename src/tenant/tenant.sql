@@ -27,6 +27,12 @@ AS 'MODULE_PATHNAME', 'tenant_drop';
 COMMENT ON FUNCTION @extschema@.tenant_drop(text, boolean, boolean) IS
     'Drops a tenant: sets it aside as schema tenancy_dropped_ID or, with purge, deletes it; waits for transactions that use it. False if there was none. Errors: TN001 unknown tenant';
 
+CREATE FUNCTION @extschema@.tenant_rename(old text, new text) RETURNS void
+LANGUAGE c VOLATILE PARALLEL UNSAFE
+AS 'MODULE_PATHNAME', 'tenant_rename';
+COMMENT ON FUNCTION @extschema@.tenant_rename(text, text) IS
+    'Renames a tenant with its schema; waits for transactions that use it. Its documents stay as they are, the search alias follows, the cache starts empty. Errors: TN001 unknown tenant, TN002 the new name is taken, TN003 name, 42P06 the schema exists without a tenant, 3F000 the tenant''s schema is gone';
+
 CREATE FUNCTION @extschema@.tenant_use(name text) RETURNS void
 LANGUAGE c VOLATILE PARALLEL UNSAFE
 AS 'MODULE_PATHNAME', 'tenant_use';
@@ -53,6 +59,7 @@ REVOKE ALL ON FUNCTION
     @extschema@.tenant_blueprint_add(text, bigint, text),
     @extschema@.tenant_create(text, text, jsonb, boolean),
     @extschema@.tenant_drop(text, boolean, boolean),
+    @extschema@.tenant_rename(text, text),
     @extschema@.tenant_use(text),
     @extschema@.tenant_current(),
     @extschema@.tenant_reset()
@@ -61,7 +68,8 @@ REVOKE ALL ON tenancy.tenants FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION
     @extschema@.tenant_blueprint_add(text, bigint, text),
     @extschema@.tenant_create(text, text, jsonb, boolean),
-    @extschema@.tenant_drop(text, boolean, boolean)
+    @extschema@.tenant_drop(text, boolean, boolean),
+    @extschema@.tenant_rename(text, text)
 TO tenancy_admin;
 GRANT EXECUTE ON FUNCTION
     @extschema@.tenant_use(text),

@@ -31,6 +31,7 @@ my $files = 0;
 #   ignore    [fields] of the documents not to look at
 #   epoch     number that the versions must carry (that of tenancy.instance)
 #   versions  0: do not look at versions
+#   absent_is_null  1: a document may lack a field that is NULL in its row
 sub compare_index
 {
 	my ($node, $database, $tenant, $table, $search, $type, %option) = @_;
@@ -145,6 +146,7 @@ sub compare_sql
 	my $document = $option{document} // 'to_jsonb(t)';
 	my $ignore = text_array(@{ $option{ignore} // [] });
 	my $epoch = $option{epoch} // '(SELECT epoch FROM tenancy.instance)';
+	my $absent = $option{absent_is_null} ? 'true' : 'false';
 	my $versions = ($option{versions} // 1) ? 'true' : 'false';
 	my $id = id_sql(%option);
 	my $set_id = defined $id ? "SELECT \$id\$$id\$id\$ AS id" : <<"SQL";
@@ -199,6 +201,7 @@ CREATE TEMP TABLE stale AS
 	FROM expected e JOIN doc x USING (id)
 		CROSS JOIN LATERAL (SELECT jsonb_object_keys(e.d) AS field UNION SELECT jsonb_object_keys(x.d)) f
 	WHERE e.d IS DISTINCT FROM x.d AND (e.d -> f.field) IS DISTINCT FROM (x.d -> f.field)
+		AND NOT ($absent AND NOT x.d ? f.field AND e.d -> f.field = 'null')
 		AND NOT coalesce(f.field IN (SELECT name FROM instant)
 			AND pg_temp.same_instant(e.d -> f.field, x.d -> f.field), false);
 INSERT INTO stale

@@ -1,0 +1,163 @@
+/*
+ * index_alter.c
+ *		The requests that give an index that is there another alias, or more fields.
+ *
+ * The last steps of every job on an index that is kept.  Each field has a request of its own,
+ * so that one that the server refuses does not take others with it.
+ */
+#include "postgres.h"
+
+#include <jansson.h>
+
+#include "sink/es_reply.h"
+#include "sink/index_job.h"
+#include "sink/text.h"
+
+/* Text of a JSON value in the current memory context, which is then given up. */
+static char *
+text_of(json_t *value)
+{
+	size_t size = json_dumpb(value, NULL, 0, JSON_COMPACT | JSON_ENCODE_ANY);
+	char *volatile text = NULL;
+
+	PG_TRY();
+	{
+		text = palloc(size + 1);
+	}
+	PG_FINALLY();
+	{
+		if (text != NULL)
+			text[json_dumpb(value, text, size, JSON_COMPACT | JSON_ENCODE_ANY)] = '\0';
+		json_decref(value);
+	}
+	PG_END_TRY();
+	return text;
+}
+
+/* Body that puts the n-th field of those wanted, NULL: there are no more. */
+static char *
+put_body(const char *fields, int n)
+{
+	json_t	   *root = json_loads(fields, 0, NULL);
+	json_t	   *body = NULL;
+	const char *name;
+	json_t	   *field;
+
+	json_object_foreach(root, name, field)
+	{
+		if (n-- == 0)
+			body = json_pack("{s:{s:O}}", "properties", name, field);
+	}
+	json_decref(root);
+	return body != NULL ? text_of(body) : NULL;
+}
+
+/* PUT /INDEX/_mapping has been answered. */
+static void
+took_put(IndexJob *job, const HttpReply *reply)
+{
+	job->nput++;
+	if (reply->status == 404)
+		job->missing = true;
+	if (reply->status == 400)
+	{
+		job->refused = true;
+		es_reply_error(reply, job->error, SINK_REASON_MAX);
+	}
+	else if (reply->status != 200)
+	{
+		index_job_end_with_reply(job, reply);
+		job->refused = false;
+		return;
+	}
+	index_alter(job);
+}
+
+/* POST /_aliases has moved the alias. */
+static void
+took_aliases(IndexJob *job, const HttpReply *reply)
+{
+	job->realiased = reply->status == 200;
+	if (job->realiased)
+		index_alter(job);
+	else if (reply->status == 400 && strstr(reply->body, "invalid_alias_name_exception"))
+		index_job_find_name(job);
+	else
+		index_job_end_with_reply(job, reply);
+}
+
+/* An action of POST /_aliases. */
+static json_t *
+alias_action(const char *action, const char *index, const char *alias)
+{
+	return json_pack("{s:{s:s,s:s}}", action, "index", index, "alias", alias);
+}
+
+/* Body that gives the index its alias and takes those old ones away that it has. */
+static char *
+aliases_body(const IndexJob *job, json_t *present)
+{
+	json_t *old = json_loads(job->old_aliases, 0, NULL);
+	json_t *actions = json_array();
+	size_t	i;
+	json_t *alias;
+
+	json_array_append_new(actions, alias_action("add", job->index_name, job->alias));
+	json_array_foreach(old, i, alias)
+	{
+		const char *name = json_string_value(alias);
+
+		if (name != NULL && strcmp(name, job->alias) != 0 && json_object_get(present, name) != NULL)
+			json_array_append_new(actions, alias_action("remove", job->index_name, name));
+	}
+	json_decref(old);
+	return text_of(json_pack("{s:o}", "actions", actions));
+}
+
+/* GET /INDEX/_alias says which aliases it has. */
+static void
+took_present(IndexJob *job, const HttpReply *reply)
+{
+	json_t *root;
+	char *volatile body = NULL;
+
+	if (reply->status != 200)
+	{
+		job->missing = reply->status == 404;
+		index_job_end_with_reply(job, reply);
+		return;
+	}
+	root = json_loadb(reply->body, reply->length, 0, NULL);
+	PG_TRY();
+	{
+		body =
+			aliases_body(job, json_object_get(json_object_get(root, job->index_name), "aliases"));
+	}
+	PG_FINALLY();
+	{
+		json_decref(root);
+	}
+	PG_END_TRY();
+	index_job_ask(job, took_aliases, "POST", "/_aliases", body);
+}
+
+/* Changes what is still to be changed, then ends the job. */
+void
+index_alter(IndexJob *job)
+{
+	char *body;
+
+	if (!job->realiased && strcmp(job->old_aliases, "[]") != 0)
+	{
+		index_job_ask(job, took_present, "GET", psprintf("/%s/_alias", job->index_name), NULL);
+		return;
+	}
+	body = put_body(job->to_put, job->nput);
+	if (body != NULL)
+		index_job_ask(job, took_put, "PUT",
+					  psprintf("/%s/_mapping%s", job->index_name, index_job_typed()), body);
+	else if (job->refused)
+		job->done = true;
+	else
+		index_job_end(job, NULL);
+}
