@@ -37,6 +37,7 @@ bool resync_may_be_blocked = true; /* a row may be in phase "blocked" */
 static bool		   wanted = true;  /* tenancy.resync has, or may have, something to do */
 static bool		   active = false; /* resync is about a table */
 static bool		   unblock = true; /* put blocked rows back */
+static uint64	   behind = 0;	   /* LSN that has to have come before a scan */
 static TimestampTz not_before = 0;
 static Resync	   resync;
 static TimestampTz throttled_until = 0;		   /* tenancy.resync_rate */
@@ -66,6 +67,17 @@ void
 resync_look(void)
 {
 	wanted = true;
+}
+
+/*
+ * Keeps every scan back until all up to lsn has come.  A row's version is how much has come when
+ * it is marked: after a crash that may be less than an earlier process had, whose documents would
+ * then refuse ours.
+ */
+void
+resync_after(uint64 lsn)
+{
+	behind = lsn;
 }
 
 /* When the present pause is over, 0: there is none. */
@@ -498,7 +510,8 @@ static bool
 is_due(SinkWorker *worker)
 {
 	listen_for_changes();
-	return (wanted || active) && worker->enabled && dirty_chunk_open(worker->dirty) == 0 &&
+	return (wanted || active) && worker->enabled && worker->received >= behind &&
+		   dirty_chunk_open(worker->dirty) == 0 &&
 		   GetCurrentTimestamp() >= Max(not_before, throttled_until);
 }
 

@@ -17,6 +17,7 @@ extern void resync_block(const SinkTarget *target, const char *sink, const char 
 extern bool		   resync_may_be_blocked;
 extern void		   resync_wake(void);
 extern void		   resync_look(void);
+extern void		   resync_after(uint64 lsn);
 extern TimestampTz resync_due(void);
 extern void		   resync_unblock(void);
 extern bool		   resync_pending(void);

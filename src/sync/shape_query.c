@@ -70,7 +70,7 @@
 /*
  * Columns: 1 index, 2 alias, 3 tenant's id, 4 and name, 5 table, 6 before, 7 now, 8 shape, 9 has a
  * cache, 10 rows must be sent again, 11 a table is no part any more, 12 tables that are a part now.
- * A partition that was made as one (not attached in a later command) has told the WAL of its rows.
+ * A partition that was made as one has told the WAL of its rows; ATTACH writes its columns again.
  */
 #define CHANGES                                                                                   \
 	"WITH found AS MATERIALIZED (SELECT i.index_name, i.alias, t.id, t.name, s.table_name,"       \
@@ -94,8 +94,9 @@
 	"  (SELECT array_agg(split_part(k, '/', 1)::oid) FROM jsonb_object_keys(shape -> 'tables') k" \
 	"    WHERE NOT old -> 'tables' ? k AND NOT EXISTS (SELECT FROM pg_inherits h"                 \
 	"      JOIN pg_attribute m ON m.attrelid = h.inhrelid AND m.attnum = -6"                      \
-	"     WHERE h.inhrelid = split_part(k, '/', 1)::oid AND h.xmin = m.xmin"                      \
-	"       AND h.cmin::text::bigint - m.cmin::text::bigint <= 4))"                               \
+	"      JOIN pg_attribute u ON u.attrelid = h.inhrelid AND u.attnum > 0"                       \
+	"       AND NOT u.attisdropped AND u.xmin = m.xmin AND u.cmin = m.cmin"                       \
+	"     WHERE h.inhrelid = split_part(k, '/', 1)::oid AND h.xmin = m.xmin))"                    \
 	" FROM found WHERE before IS DISTINCT FROM oid"                                               \
 	"  OR oid IS NOT NULL AND old IS DISTINCT FROM shape"
 

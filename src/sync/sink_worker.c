@@ -7,6 +7,7 @@
  */
 #include "postgres.h"
 
+#include "access/xlog.h"
 #include "miscadmin.h"
 #include "postmaster/interrupt.h"
 #include "storage/ipc.h"
@@ -63,6 +64,7 @@ on_start(SinkWorker *worker, const RingRecord *record)
 	worker->streaming = true;
 	forget_config(worker);
 	shape_note(InvalidOid);
+	resync_after(GetFlushRecPtr(NULL));
 }
 
 /* Marks what a record names. */
