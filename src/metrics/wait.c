@@ -30,6 +30,14 @@ mark_position(void)
 	return target;
 }
 
+/* True if the whole sink is paused, and nobody has just resumed it. */
+static bool
+is_paused(SinkShared *sink)
+{
+	return pg_atomic_read_u64(&sink->paused) != 0 &&
+		   pg_atomic_read_u64(&sink->control) == pg_atomic_read_u64(&sink->control_seen);
+}
+
 /* First sink that has not come so far, or NULL; one that is paused is not waited for. */
 static SinkShared *
 find_behind(DatabaseShared *database, XLogRecPtr target)
@@ -38,7 +46,7 @@ find_behind(DatabaseShared *database, XLogRecPtr target)
 	{
 		SinkShared *sink = &database->sinks[i];
 
-		if (pg_atomic_read_u64(&sink->paused) != 0)
+		if (is_paused(sink))
 			continue;
 		if (pg_atomic_read_u64(&sink->acked) < target || pg_atomic_read_u64(&sink->resyncing) != 0)
 			return sink;

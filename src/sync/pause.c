@@ -33,7 +33,7 @@ typedef struct Resuming
 } Resuming;
 
 static MemoryContext context = NULL; /* of what follows */
-static Oid			*schemas = NULL; /* of paused tenants */
+static Oid			*schemas = NULL; /* of paused tenants, sorted */
 static int			 nschemas = 0;
 static Resuming		 resuming;
 static uint64		 seen = 0;	   /* SinkShared.control when the table was read */
@@ -51,10 +51,7 @@ pause_look(void)
 bool
 pause_covers(Oid schema)
 {
-	for (int i = 0; i < nschemas; i++)
-		if (schemas[i] == schema)
-			return true;
-	return false;
+	return nschemas > 0 && bsearch(&schema, schemas, nschemas, sizeof(Oid), oid_cmp) != NULL;
 }
 
 /* True if any tenant is paused. */
@@ -87,6 +84,7 @@ take_rows(void)
 		else if (tenancy_spi_int64(row, 5) != 0)
 			schemas[nschemas++] = (Oid) tenancy_spi_int64(row, 5);
 	}
+	qsort(schemas, nschemas, sizeof(Oid), oid_cmp);
 	return whole;
 }
 
@@ -153,6 +151,7 @@ refresh(SinkWorker *worker)
 	}
 	stale = false;
 	seen = control;
+	pg_atomic_write_u64(&worker->shared->control_seen, control);
 	resuming.fence = resuming.n > 0 ? make_fence() : 0;
 	dirty_review(worker->dirty, InvalidOid);
 }

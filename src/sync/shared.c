@@ -67,6 +67,7 @@ init_sink(SinkShared *sink, Ring *ring)
 	pg_atomic_init_u64(&sink->acked, 0);
 	pg_atomic_init_u64(&sink->settled, 0);
 	pg_atomic_init_u64(&sink->control, 0);
+	pg_atomic_init_u64(&sink->control_seen, 0);
 	pg_atomic_init_u64(&sink->paused, 0);
 	pg_atomic_init_u64(&sink->doubtful, 1);
 	pg_atomic_init_u64(&sink->held, 0);

@@ -72,6 +72,7 @@ typedef struct SinkShared
 	pg_atomic_uint64  oldest;		 /* commit time of the oldest key not in the sink, 0: none */
 	pg_atomic_uint64  resyncing;	 /* 1: tables of tenancy.resync are still to be done */
 	pg_atomic_uint64  control;		 /* raised when tenancy.sync_pause changes */
+	pg_atomic_uint64  control_seen;	 /* control when the worker read the table */
 	pg_atomic_uint64  paused;		 /* 1: the whole sink is paused */
 	pg_atomic_uint64  doubtful;		 /* 1: tenancy.sync_pause has, or may have, rows of this sink */
 	pg_atomic_uint64  held;			 /* relations that the server refuses now */

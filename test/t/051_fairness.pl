@@ -59,7 +59,19 @@ sql("INSERT INTO tenant_a.item SELECT n, 1 FROM generate_series(1, $rows) n");
 ok(wait_until(sub { backlog() > 0 }, 60), 'one transaction: keys go to the backlog');
 b_goes_first('one transaction', sub { backlog() > 0 });
 
+# It drains when the sink is fast.
+sub set_actions
+{
+	$node->append_conf('postgresql.conf', "tenancy.bulk_actions = $_[0]");
+	$node->reload;
+	return;
+}
+set_actions(1000);
+all_agree($node, 'postgres', $search, 'one transaction', 300);
+is(backlog(), 0, 'one transaction: the backlog is empty');
+
 # In small ones to two tables, on and on: memory is full all the time.
+set_actions(8);
 my $load = fork // die;
 if ($load == 0)
 {
@@ -74,9 +86,10 @@ sql(q{SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_n
 waitpid $load, 0;
 cmp_ok(backlog(), '>', 0, 'small transactions: there is a backlog');
 
-# Many keys of a come back from the backlog, fast now.
-$node->append_conf('postgresql.conf', 'tenancy.bulk_actions = 1000');
-$node->reload;
+
+# Keys of a tenant that is gone go.
+sql(q{SELECT tenant_drop('a', purge => true)});
+set_actions(1000);
 all_agree($node, 'postgres', $search, 'the end', 300);
 is(backlog(), 0, 'the end: the backlog is empty');
 done_testing();

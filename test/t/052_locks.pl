@@ -86,14 +86,20 @@ end($session);
 agrees('backlog');
 
 # What the worker writes about a sink, and about indices.
+sub enabled { return sql(q{SELECT enabled FROM tenancy.sink WHERE name = 'search'}) }
 $session = open_session('SELECT FROM tenancy.sink FOR UPDATE');
-$search->stop;
-sql(q{UPDATE tenant_two.case_studies SET title = title || '.'});
-ok(wait_until(sub { state_of($node, 'postgres', 'search') eq 'unreachable' }, 60), 'sink is locked: unreachable');
-$search->start;
-redis_cmd($redis, 'SET', 'tenant:one:case_study:0', 'x');
-sql(q{INSERT INTO tenant_one.case_studies (id, title) VALUES ('00000000-0000-0000-0000-000000000000', 'x')});
-sleep 3;
+sql(q{ALTER SYSTEM SET tenancy.search_url = ''});
+$node->reload;
+ok(wait_until(sub { state_of($node, 'postgres', 'search') eq 'disabled' }, 60), 'sink is locked: the URL is gone');
+sql(q{INSERT INTO tenant_one.case_studies (title) VALUES ('while the URL is gone')}, q{SELECT pg_sleep(2)});
+is(enabled(), 't', 'sink is locked: nothing is written');
+end($session);
+ok(wait_until(sub { enabled() eq 'f' }, 60), 'sink was locked: it is written that it is off');
+$session = open_session('SELECT FROM tenancy.sink FOR UPDATE');
+sql(q{ALTER SYSTEM RESET tenancy.search_url});
+$node->reload;
+sql(q{INSERT INTO tenant_one.case_studies (title) VALUES ('with the URL')}, q{SELECT pg_sleep(2)});
+is(enabled(), 'f', 'sink is locked: nothing is written when the URL is back');
 end($session);
 agrees('sink was locked');
 $session = open_session('LOCK TABLE tenancy.search_index IN SHARE MODE');
