@@ -27,6 +27,7 @@
 #include "utils/typcache.h"
 
 #include "common/attempt.h"
+#include "common/compat.h"
 #include "common/errors.h"
 #include "common/guc.h"
 #include "common/spi.h"
