@@ -257,7 +257,8 @@ wait_time(SinkWorker *worker)
 
 	next = sooner(next, resync_due());
 	next = sooner(next, pace_due(worker));
-	next = sooner(next, shape_due());
+	if (worker->enabled)
+		next = sooner(next, shape_due());
 	if (next != 0)
 		wait = Min(wait, TimestampDifferenceMilliseconds(GetCurrentTimestamp(), next) + 1);
 	if (driver_wait >= 0)
