@@ -15,7 +15,7 @@ my $node = tenancy_node('moves', search => $search, redis => $redis);
 $node->start;
 
 sub sql { return $node->safe_psql('postgres', join(';', @_)) }
-sub synced { return sync_wait($node, 'postgres', 60) }
+sub synced { return sync_wait($node, 'postgres', 120) }
 sub letters { return sql('SELECT count(*) FROM tenancy.dead_letter') }
 sub requested { return sql("SELECT count(*) FROM tenancy.resync WHERE sink = 'search'") }
 

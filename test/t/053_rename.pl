@@ -15,7 +15,7 @@ my $node = tenancy_node('rename', search => $search, redis => $redis);
 $node->start;
 
 sub sql { return $node->safe_psql('postgres', join(';', @_)) }
-sub synced { return sync_wait($node, 'postgres', 60) }
+sub synced { return sync_wait($node, 'postgres', 120) }
 sub agrees { return all_agree($node, 'postgres', $search, @_) }
 sub docs { return sql(q{SELECT docs FROM tenancy.stat_sync WHERE sink = 'search'}) }
 
