@@ -78,7 +78,9 @@ static void
 took_aliases(IndexJob *job, const HttpReply *reply)
 {
 	job->realiased = reply->status == 200;
-	if (job->realiased)
+	if (job->releasing)
+		job->done = true;
+	else if (job->realiased)
 		index_alter(job);
 	else if (reply->status == 400 && strstr(reply->body, "invalid_alias_name_exception"))
 		index_job_find_name(job);
@@ -93,7 +95,7 @@ alias_action(const char *action, const char *index, const char *alias)
 	return json_pack("{s:{s:s,s:s}}", action, "index", index, "alias", alias);
 }
 
-/* Body that gives the index its alias and takes those old ones away that it has. */
+/* Body that gives the index its alias and takes old ones away that it has; NULL: nothing to do. */
 static char *
 aliases_body(const IndexJob *job, json_t *present)
 {
@@ -102,7 +104,8 @@ aliases_body(const IndexJob *job, json_t *present)
 	size_t	i;
 	json_t *alias;
 
-	json_array_append_new(actions, alias_action("add", job->index_name, job->alias));
+	if (!job->releasing)
+		json_array_append_new(actions, alias_action("add", job->index_name, job->alias));
 	json_array_foreach(old, i, alias)
 	{
 		const char *name = json_string_value(alias);
@@ -111,6 +114,11 @@ aliases_body(const IndexJob *job, json_t *present)
 			json_array_append_new(actions, alias_action("remove", job->index_name, name));
 	}
 	json_decref(old);
+	if (json_array_size(actions) == 0)
+	{
+		json_decref(actions);
+		return NULL;
+	}
 	return text_of(json_pack("{s:o}", "actions", actions));
 }
 
@@ -138,7 +146,19 @@ took_present(IndexJob *job, const HttpReply *reply)
 		json_decref(root);
 	}
 	PG_END_TRY();
-	index_job_ask(job, took_aliases, "POST", "/_aliases", body);
+	if (body != NULL)
+		index_job_ask(job, took_aliases, "POST", "/_aliases", body);
+	else
+		job->done = true;
+}
+
+/* Takes old aliases away and ends the job with the error it has. */
+void
+index_release(IndexJob *job)
+{
+	job->done = false;
+	job->releasing = true;
+	index_job_ask(job, took_present, "GET", psprintf("/%s/_alias", job->index_name), NULL);
 }
 
 /* Changes what is still to be changed, then ends the job. */

@@ -105,6 +105,8 @@ took_alias(IndexJob *job, const HttpReply *reply)
 		job->done = true;
 		sink_set_textf(job->error, SINK_REASON_MAX, "alias \"%s\" belongs to index \"%s\"",
 					   job->alias, index);
+		if (strcmp(job->old_aliases, "[]") != 0)
+			index_release(job); /* that one may be waiting for an alias of ours */
 	}
 	json_decref(root);
 }

@@ -30,6 +30,7 @@ struct IndexJob
 	IndexStep	 step;		 /* takes the request's reply */
 	bool		 simplified; /* scaled_float was replaced */
 	bool		 realiased;	 /* old aliases were removed */
+	bool		 releasing;	 /* just that: the new one is not to be had yet */
 	bool		 emptied;	 /* the index was removed, to be made again */
 	int			 nput;		 /* fields put so far */
 	bool		 refused;	 /* one of them with an error that stays; the index can be used */
@@ -51,5 +52,7 @@ extern void index_job_end_with_reply(IndexJob *job, const HttpReply *reply);
 extern void index_job_find_name(IndexJob *job);
 extern const char *index_job_typed(void);
 extern void		   index_alter(IndexJob *job);
+/* Takes old aliases away and ends the job with the error it has. */
+extern void index_release(IndexJob *job);
 
 #endif

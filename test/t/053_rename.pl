@@ -16,7 +16,14 @@ $node->start;
 
 sub sql { return $node->safe_psql('postgres', join(';', @_)) }
 sub synced { return sync_wait($node, 'postgres', 120) }
-sub agrees { return all_agree($node, 'postgres', $search, @_) }
+# Whether an alias has moved is no business of sync_wait.
+sub agrees
+{
+	local $Test::Builder::Level = $Test::Builder::Level + 1;
+	ok($node->poll_query_until('postgres', q{SELECT bool_and(state = 'ready') FROM tenancy.search_index}), "$_[0]: aliases are there");
+	return all_agree($node, 'postgres', $search, @_);
+}
+
 sub docs { return sql(q{SELECT docs FROM tenancy.stat_sync WHERE sink = 'search'}) }
 
 # Indices behind an alias, '' if there is none.
