@@ -19,6 +19,7 @@
 #include "capture/capture.h"
 #include "capture/identity.h"
 #include "capture/slot.h"
+#include "capture/standby.h"
 #include "common/compat.h"
 #include "common/guc.h"
 #include "common/spi.h"
@@ -107,19 +108,32 @@ announce_all(Capture *capture, uint64 lsn)
 		announce(capture, i, lsn);
 }
 
-/* Lets go of the WAL that every sink agrees about. */
+/* Notes how far every sink agrees; what they wrote down instead is in the WAL by then. */
 static void
-confirm(Capture *capture)
+settle(Capture *capture)
 {
 	uint64 acked = PG_UINT64_MAX;
 
 	for (int i = 0; i < SINK_COUNT; i++)
 		acked = Min(acked, pg_atomic_read_u64(&capture->database->sinks[i].acked));
-	if (acked > capture->confirmed)
+	if (acked <= capture->settled)
+		return;
+	capture->settled = acked;
+	capture->settled_at = GetFlushRecPtr(NULL);
+}
+
+/* Lets go of the WAL that every sink agrees about, once standbys that are waited for know. */
+static void
+confirm(Capture *capture)
+{
+	if (capture->settled <= capture->confirmed)
+		settle(capture);
+	if (capture->settled > capture->confirmed &&
+		standby_fence(&capture->database->capture) >= capture->settled_at)
 	{
-		slot_confirm(acked);
-		capture->confirmed = acked;
-		pg_atomic_write_u64(&capture->database->confirmed, acked);
+		slot_confirm(capture->settled);
+		capture->confirmed = capture->settled;
+		pg_atomic_write_u64(&capture->database->confirmed, capture->settled);
 	}
 	if (capture->confirmed != capture->saved && has_passed(capture->saved_at, SAVE_EVERY_MS))
 	{
@@ -140,7 +154,7 @@ wait_for_wal(Capture *capture, XLogRecPtr position)
 		wait_event = compat_wait_event("TenancyCaptureMain");
 	pg_atomic_write_u32(&capture->database->capture_asleep, 1);
 	pg_memory_barrier();
-	if (GetFlushRecPtr(NULL) <= position)
+	if (standby_fence(&capture->database->capture) <= position)
 		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, wait,
 						 wait_event);
 	pg_atomic_write_u32(&capture->database->capture_asleep, 0);
@@ -195,7 +209,7 @@ put_starts(Capture *capture)
 {
 	uint64 confirmed = MyReplicationSlot->data.confirmed_flush;
 
-	capture->confirmed = capture->saved = confirmed;
+	capture->settled = capture->confirmed = capture->saved = confirmed;
 	/* registry changes before it are not replayed, but transactions from before may be */
 	capture->registry_lsn = Max(capture->registry_lsn, confirmed);
 	for (int i = 0; i < SINK_COUNT; i++)
@@ -208,14 +222,17 @@ put_starts(Capture *capture)
 	}
 }
 
-/* Reads settings anew when they changed. */
-static void
+/* Reads settings anew when they changed; true: the slot has to be opened again. */
+static bool
 reload_if_asked(void)
 {
+	bool failover = tenancy_failover_slot;
+
 	if (!ConfigReloadPending)
-		return;
+		return false;
 	ConfigReloadPending = false;
 	ProcessConfigFile(PGC_SIGHUP);
+	return standby_fence_changed() || failover != tenancy_failover_slot;
 }
 
 /* Decodes until a sink wants a new stream; false: the extension is gone. */
@@ -226,18 +243,21 @@ stream(Capture *capture, const char *slot)
 	bool					exists = true;
 
 	start_streams(capture);
+	standby_fence_start();
 	context = slot_open(slot, capture);
 	put_starts(capture);
 	worker_set_state(&capture->database->capture, WORKER_RUNNING);
 	while (!restart_wanted(capture) && !capture->identity_changed && exists)
 	{
-		XLogRecPtr position = slot_read(context, restart_wanted, capture);
+		XLogRecPtr end = standby_fence(&capture->database->capture);
+		XLogRecPtr position = slot_read(context, end, restart_wanted, capture);
 
 		if (capture->restart)
 			break;
 		announce_all(capture, position);
 		confirm(capture);
-		reload_if_asked();
+		if (reload_if_asked())
+			break;
 		if (has_passed(capture->checked_at, CHECK_EVERY_MS))
 		{
 			capture->checked_at = GetCurrentTimestamp();
@@ -301,7 +321,7 @@ capture_while_exists(Capture *capture)
 	else if (exists)
 	{
 		do
-			identity_check(slot);
+			identity_check(slot, &capture->database->capture);
 		while (stream(capture, slot) && is_current(slot));
 	}
 }

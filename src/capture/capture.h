@@ -19,6 +19,8 @@ typedef struct Capture
 	uint64			skip_to[SINK_COUNT]; /* a sink has agreed up to this LSN already */
 	bool			restart;			 /* a sink has begun anew: decode again for it */
 	uint64			announced;			 /* LSN the sinks were last told */
+	uint64			settled;			 /* LSN that every sink agreed up to, ... */
+	uint64			settled_at;			 /* ... noted when the WAL was written up to here */
 	uint64			confirmed;			 /* LSN the slot is confirmed at in memory */
 	uint64			saved;				 /* and on disk */
 	TimestampTz		saved_at;

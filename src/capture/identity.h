@@ -5,6 +5,8 @@
 #ifndef TENANCY_IDENTITY_H
 #define TENANCY_IDENTITY_H
 
-extern void identity_check(const char *slot);
+#include "sync/shared.h"
+
+extern void identity_check(const char *slot, WorkerShared *worker);
 
 #endif

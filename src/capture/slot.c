@@ -97,6 +97,26 @@ slot_state(const char *name)
 	return state;
 }
 
+/* True if this server got the slot as a standby, as a copy of its primary's. */
+bool
+slot_is_synced(const char *name)
+{
+	ReplicationSlot *slot = SearchNamedReplicationSlot(name, true);
+
+	return slot != NULL && compat_slot_synced(slot);
+}
+
+/* Lets standbys keep a copy of the slot, or not, as tenancy.failover_slot says now. */
+void
+slot_set_failover(const char *name)
+{
+	ReplicationSlot *slot = SearchNamedReplicationSlot(name, true);
+
+	if (COMPAT_FAILOVER_SLOTS && slot != NULL &&
+		compat_slot_failover(slot) != tenancy_failover_slot)
+		compat_slot_set_failover(name, tenancy_failover_slot);
+}
+
 /* True if a list of libraries has ours. */
 static bool
 is_listed(const char *list)
@@ -142,7 +162,7 @@ slot_create(const char *name)
 
 	allow_plugin();
 	CheckLogicalDecodingRequirements();
-	compat_slot_create(name);
+	compat_slot_create(name, tenancy_failover_slot);
 	context = CreateInitDecodingContext(PLUGIN_NAME, NIL, false, InvalidXLogRecPtr,
 										XL_ROUTINE(.page_read = read_local_xlog_page,
 												   .segment_open = wal_segment_open,
@@ -197,14 +217,12 @@ read_record(LogicalDecodingContext *context)
 }
 
 /*
- * Decodes what has been flushed, until stop says so or the caller should have a turn
- * again; returns the position reached.
+ * Decodes up to end, which has been flushed, until stop says so or the caller should have
+ * a turn again; returns the position reached.
  */
 XLogRecPtr
-slot_read(LogicalDecodingContext *context, bool (*stop)(void *), void *arg)
+slot_read(LogicalDecodingContext *context, XLogRecPtr end, bool (*stop)(void *), void *arg)
 {
-	XLogRecPtr end = GetFlushRecPtr(NULL);
-
 	CurrentResourceOwner = decode_owner;
 	for (int n = 0; n < READ_RECORDS && context->reader->EndRecPtr < end && !stop(arg); n++)
 	{

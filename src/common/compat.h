@@ -26,11 +26,34 @@
 #include "varatt.h"
 #endif
 
-/* 17 knows failover slots; 15 and 16 make a new slot after a promotion. */
+/*
+ * 17 knows failover slots: standbys keep a copy (synced), and changes may be held back until
+ * the standbys of synchronized_standby_slots have them.  On 15 and 16 none of this happens.
+ */
 #if PG_VERSION_NUM >= 170000
-#define compat_slot_create(name) ReplicationSlotCreate(name, true, RS_EPHEMERAL, false, true, false)
+#define COMPAT_FAILOVER_SLOTS true
+#define compat_slot_create(name, failover) \
+	ReplicationSlotCreate(name, true, RS_EPHEMERAL, false, failover, false)
+#define compat_slot_failover(slot) ((slot)->data.failover)
+#define compat_slot_synced(slot) ((slot)->data.synced)
+#define compat_standby_slots() (synchronized_standby_slots)
+#define compat_standbys_have(lsn, elevel) StandbySlotsHaveCaughtup(lsn, elevel)
 #else
-#define compat_slot_create(name) ReplicationSlotCreate(name, true, RS_EPHEMERAL, false)
+#define COMPAT_FAILOVER_SLOTS false
+#define compat_slot_create(name, failover) ReplicationSlotCreate(name, true, RS_EPHEMERAL, false)
+#define compat_slot_failover(slot) false
+#define compat_slot_synced(slot) false
+#define compat_standby_slots() NULL
+#define compat_standbys_have(lsn, elevel) true
+#endif
+
+/* 18 can change two_phase too. */
+#if PG_VERSION_NUM >= 180000
+#define compat_slot_set_failover(name, failover) ReplicationSlotAlter(name, &(failover), NULL)
+#elif PG_VERSION_NUM >= 170000
+#define compat_slot_set_failover(name, failover) ReplicationSlotAlter(name, failover)
+#else
+#define compat_slot_set_failover(name, failover) ((void) 0)
 #endif
 
 /* 18 adds error_if_invalid. */

@@ -16,6 +16,7 @@ char *tenancy_current_tenant = NULL;
 int	  tenancy_dirty_mem = 65536;
 int	  tenancy_document_timeout = 30000;
 bool  tenancy_extend_plugin_list = true;
+bool  tenancy_failover_slot = true;
 int	  tenancy_max_databases = 4;
 char *tenancy_outer_search_path = NULL;
 char *tenancy_redis_auth_file = NULL;
@@ -226,6 +227,12 @@ define_sync_settings(void)
 		"its own process.",
 		"If off, add pg_tenancy to output_plugin_libraries yourself.", &tenancy_extend_plugin_list,
 		true, PGC_SIGHUP, 0, NULL, NULL, NULL);
+	DefineCustomBoolVariable(
+		"tenancy.failover_slot",
+		"Lets standbys keep a copy of the replication slot, so that capture goes on after a "
+		"promotion where it was.",
+		"Of no effect before PostgreSQL 17.", &tenancy_failover_slot, true, PGC_SIGHUP, 0, NULL,
+		NULL, NULL);
 	DefineCustomIntVariable(
 		"tenancy.max_databases", "Number of databases of this server that can be synced.", NULL,
 		&tenancy_max_databases, 4, 1, 1024, startup_context(), 0, NULL, NULL, NULL);

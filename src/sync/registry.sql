@@ -7,12 +7,14 @@ CREATE TABLE tenancy.instance (
     system_identifier bigint,
     timeline integer,
     database_oid oid,
-    slot text
+    slot text,
+    standby_slots text
 );
 COMMENT ON TABLE tenancy.instance IS 'At most one row, made at first need: identity of this database towards its sinks';
 COMMENT ON COLUMN tenancy.instance.id IS 'Random; part of every index name, so that two databases never share an index';
 COMMENT ON COLUMN tenancy.instance.database_oid IS 'pg_database.oid; another one with the same system identifier is a copy, which gets an id of its own';
-COMMENT ON COLUMN tenancy.instance.slot IS 'Replication slot that was made after which everything was marked dirty';
+COMMENT ON COLUMN tenancy.instance.slot IS 'Replication slot that was made after which everything was marked dirty; NULL: everything still has to be';
+COMMENT ON COLUMN tenancy.instance.standby_slots IS 'Physical slots of the standbys that have every change before a sink gets it; NULL: none is waited for. One of these goes on after its promotion where the primary was';
 COMMENT ON COLUMN tenancy.instance.epoch IS 'Upper bits of every document version; rises when the WAL is not the one it was';
 
 CREATE FUNCTION tenancy.replace_instance() RETURNS trigger

@@ -177,7 +177,7 @@ sink_state_check(SinkWorker *worker)
 		switch_off(worker);
 	}
 	else if (worker->driver->health(&error) != SINK_READY)
-		worker->enabled = false; /* it may come back as another server */
-	else if (!worker->enabled)
+		worker->enabled = false;					/* it may come back as another server */
+	else if (!worker->enabled && worker->streaming) /* before that the epoch is not known */
 		switch_on(worker);
 }

@@ -54,14 +54,19 @@ forget_config(SinkWorker *worker)
 static void
 on_start(SinkWorker *worker, const RingRecord *record)
 {
+	int epoch;
+
 	if (record->relid < (Oid) worker->stream)
 		return;
 	worker->received = Max(worker->received, record->lsn);
 	tenancy_tx_begin("pg_tenancy: starting a stream");
-	worker->epoch = sink_state_epoch();
+	epoch = sink_state_epoch();
 	tenancy_tx_commit();
-	sink_state_check(worker);
+	if (epoch != worker->epoch) /* an alarm about versions is over, unless it shows again */
+		worker_set_state(&worker->shared->worker, WORKER_STARTING);
+	worker->epoch = epoch;
 	worker->streaming = true;
+	sink_state_check(worker);
 	forget_config(worker);
 	shape_note(InvalidOid);
 	resync_after(GetFlushRecPtr(NULL));
