@@ -14,6 +14,7 @@
 #include "sink/doc_id.h"
 #include "sink/es_listing.h"
 #include "sink/es_server.h"
+#include "sink/provision.h"
 
 #define PAGE_SIZE 1000
 #define REPLY_MAX (4 * 1024 * 1024)
@@ -201,6 +202,14 @@ take_page(SinkListing *listing, const HttpReply *reply, StringInfo keys)
 	return result;
 }
 
+/* The index is gone, and no row may ever have told: it is made again. */
+static void
+note_missing(SinkListing *listing)
+{
+	search_provision_missing(listing->alias);
+	es_server_recheck();
+}
+
 /* Acts on the reply to the last request. */
 static SinkListResult
 take_reply(SinkListing *listing, const HttpReply *reply, StringInfo keys)
@@ -208,6 +217,8 @@ take_reply(SinkListing *listing, const HttpReply *reply, StringInfo keys)
 	es_server_heed(reply);
 	if (listing->step == LIST_CLEAR)
 		return SINK_LIST_END; /* else the server frees it after SCROLL_TIME */
+	if (reply->status == 404 && listing->step != LIST_NEXT)
+		note_missing(listing);
 	if (reply->status != 200 || reply->truncated)
 		return SINK_LIST_FAILED;
 	if (listing->step == LIST_REFRESH)
