@@ -278,7 +278,11 @@ ensure_instance(void)
 					 0, NULL, NULL, NULL);
 }
 
-/* Inserts the index rows that a tenant lacks; generations tell apart what had the same alias. */
+/*
+ * Inserts the index rows that a tenant lacks; generations tell apart what had the same alias.
+ * Those of an epoch are above those of the one before: a restore or a promotion may have lost a
+ * tenant, and its index must not become that of another tenant with its id.
+ */
 static void
 insert_missing_indices(int64 tenant_id)
 {
@@ -288,9 +292,10 @@ insert_missing_indices(int64 tenant_id)
 	tenancy_spi_exec("INSERT INTO tenancy.search_index"
 					 " (index_name, tenant_id, index_type, alias, body)"
 					 " SELECT format('%s%s.%s.%s.%s', $2, s.index_type, n.id, t.id,"
-					 " coalesce((SELECT max(substring(i.index_name from '[0-9]+$')::integer)"
+					 " greatest((SELECT max(substring(i.index_name from '[0-9]+$')::integer)"
 					 " FROM tenancy.search_index i"
-					 " WHERE i.tenant_id = t.id AND i.index_type = s.index_type), 0) + 1),"
+					 " WHERE i.tenant_id = t.id AND i.index_type = s.index_type),"
+					 " (n.epoch - 1) * 100000) + 1),"
 					 " t.id, s.index_type, format('%s%s_tenant_%s', $2, s.index_type, t.name),"
 					 " coalesce(s.mapping, '{}')"
 					 " FROM tenancy.tenant t JOIN tenancy.sync_table s USING (blueprint)"
