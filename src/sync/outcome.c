@@ -24,6 +24,21 @@ version_regressed(SinkWorker *worker, const SinkItem *item)
 	return item->stored_version > Max(issued, item->version);
 }
 
+/* Shows and says, once, that the sink holds what was never issued. */
+static void
+alarm_regressed(SinkWorker *worker, const SinkItem *item)
+{
+	if (pg_atomic_read_u32(&worker->shared->worker.state) == WORKER_VERSION_REGRESSED)
+		return;
+	worker_set_state(&worker->shared->worker, WORKER_VERSION_REGRESSED);
+	ereport(WARNING, (errcode(ERRCODE_DATA_EXCEPTION),
+					  errmsg("index \"%s\" has a document with version " UINT64_FORMAT
+							 ", which this database never gave",
+							 item->target && item->target->alias ? item->target->alias : "",
+							 item->stored_version),
+					  errhint("If the database went back in time, call tenancy.raise_epoch().")));
+}
+
 /* True if an item ended for good; *dead: with a dead letter. */
 static bool
 is_over(SinkWorker *worker, SyncLane *lane, SinkItem *item, bool *dead)
@@ -36,7 +51,7 @@ is_over(SinkWorker *worker, SyncLane *lane, SinkItem *item, bool *dead)
 		case SINK_CONFLICT:
 			*dead = version_regressed(worker, item);
 			if (*dead)
-				worker_set_state(&worker->shared->worker, WORKER_VERSION_REGRESSED);
+				alarm_regressed(worker, item);
 			return true;
 		case SINK_REFUSED:
 			*dead = true;
@@ -204,9 +219,10 @@ batch_finish(SinkWorker *worker, SyncLane *lane)
 	bool	   letters;
 
 	worker->denied = false;
-	if (pg_atomic_read_u32(&worker->shared->worker.state) == WORKER_VERSION_REGRESSED)
-		worker_set_state(&worker->shared->worker, WORKER_RUNNING); /* unless it shows again */
 	letters = settle_dead_letters(worker, lane);
+	if (pg_atomic_read_u32(&worker->shared->worker.state) == WORKER_VERSION_REGRESSED &&
+		hash_get_num_entries(worker->dead) == 0)
+		worker_set_state(&worker->shared->worker, WORKER_RUNNING);
 	for (int i = batch->nitems - 1; i >= 0; i--)
 		finish_item(worker, lane, i, letters);
 	report_error(worker, batch);
