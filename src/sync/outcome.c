@@ -28,9 +28,9 @@ version_regressed(SinkWorker *worker, const SinkItem *item)
 static void
 alarm_regressed(SinkWorker *worker, const SinkItem *item)
 {
-	if (pg_atomic_read_u32(&worker->shared->worker.state) == WORKER_VERSION_REGRESSED)
+	if (worker->regressed)
 		return;
-	worker_set_state(&worker->shared->worker, WORKER_VERSION_REGRESSED);
+	worker->regressed = true;
 	ereport(WARNING, (errcode(ERRCODE_DATA_EXCEPTION),
 					  errmsg("index \"%s\" has a document with version " UINT64_FORMAT
 							 ", which this database never gave",
@@ -220,9 +220,7 @@ batch_finish(SinkWorker *worker, SyncLane *lane)
 
 	worker->denied = false;
 	letters = settle_dead_letters(worker, lane);
-	if (pg_atomic_read_u32(&worker->shared->worker.state) == WORKER_VERSION_REGRESSED &&
-		hash_get_num_entries(worker->dead) == 0)
-		worker_set_state(&worker->shared->worker, WORKER_RUNNING);
+	worker->regressed &= hash_get_num_entries(worker->dead) > 0;
 	for (int i = batch->nitems - 1; i >= 0; i--)
 		finish_item(worker, lane, i, letters);
 	report_error(worker, batch);

@@ -63,7 +63,7 @@ on_start(SinkWorker *worker, const RingRecord *record)
 	epoch = sink_state_epoch();
 	tenancy_tx_commit();
 	if (epoch != worker->epoch) /* an alarm about versions is over, unless it shows again */
-		worker_set_state(&worker->shared->worker, WORKER_STARTING);
+		worker->regressed = false;
 	worker->epoch = epoch;
 	worker->streaming = true;
 	sink_state_check(worker);
@@ -197,8 +197,8 @@ show_health(SinkWorker *worker)
 		state = WORKER_PAUSED;
 	else if (health == SINK_CONNECTING || !worker->streaming)
 		state = WORKER_STARTING;
-	else if (before == WORKER_VERSION_REGRESSED)
-		state = before;
+	else if (worker->regressed)
+		state = WORKER_VERSION_REGRESSED;
 	if (state != before && error != NULL && health != SINK_READY)
 		worker_set_error(&worker->shared->worker, error);
 	worker_set_state(&worker->shared->worker, state);

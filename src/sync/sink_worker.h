@@ -43,10 +43,11 @@ typedef struct SinkWorker
 	bool			  streaming; /* its start has come */
 	uint64			  received;	 /* LSN */
 	int				  epoch;
-	bool			  denied;  /* the server refused the last request */
-	bool			  paused;  /* by tenancy.pause(): nothing is sent */
-	bool			  enabled; /* a URL is set and tenancy.sink says so */
-	char			 *key;	   /* scratch for the ring's keys */
+	bool			  regressed; /* the sink holds versions that were never issued */
+	bool			  denied;	 /* the server refused the last request */
+	bool			  paused;	 /* by tenancy.pause(): nothing is sent */
+	bool			  enabled;	 /* a URL is set and tenancy.sink says so */
+	char			 *key;		 /* scratch for the ring's keys */
 	int				  key_room;
 } SinkWorker;
 
