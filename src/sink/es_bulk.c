@@ -17,7 +17,7 @@
 /* An index without a primary shard must not make the whole request wait for it. */
 #define REPLY_PARTS                                                                     \
 	"timeout=2s&filter_path=took,errors,items.*._id,items.*.status,items.*.error.type," \
-	"items.*.error.reason,items.delete._index"
+	"items.*.error.reason,items.*.error.caused_by,items.delete._index"
 
 /* True from 7.10 on, and in every OpenSearch. */
 static bool

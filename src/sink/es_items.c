@@ -12,6 +12,9 @@
 #include "sink/json_scan.h"
 #include "sink/text.h"
 
+/* Causes of causes that are looked through. */
+#define CAUSES_MAX 8
+
 /* How one item ended, as the reply says it; missing parts are "". */
 typedef struct ItemReply
 {
@@ -20,6 +23,8 @@ typedef struct ItemReply
 	char index[300]; /* concrete name, of deletes only */
 	char type[128];	 /* of the error */
 	char reason[2 * SINK_REASON_MAX + DOC_ID_MAX];
+	char cause[SINK_REASON_MAX]; /* of the reason */
+	int	 cause_depth;
 } ItemReply;
 
 /* Version in "... current version [5] is higher or equal to the one provided [3]". */
@@ -87,7 +92,29 @@ item_outcome(const SinkItem *item, const ItemReply *answer)
 	return SINK_REFUSED;
 }
 
-/* Reads {"type": ..., "reason": ...}. */
+/* Reads the caused_by of an error down to the innermost, which says what it is about. */
+static void
+read_cause(JsonScan *scan, ItemReply *answer, int depth)
+{
+	char name[16];
+
+	json_scan_enter(scan, '{');
+	while (json_scan_member(scan, name, sizeof(name)))
+	{
+		if (strcmp(name, "reason") == 0 && json_scan_peek(scan, '"') &&
+			answer->cause_depth <= depth)
+		{
+			json_scan_string(scan, answer->cause, sizeof(answer->cause));
+			answer->cause_depth = depth;
+		}
+		else if (strcmp(name, "caused_by") == 0 && json_scan_peek(scan, '{') && depth < CAUSES_MAX)
+			read_cause(scan, answer, depth + 1);
+		else
+			json_scan_skip(scan);
+	}
+}
+
+/* Reads {"type": ..., "reason": ..., "caused_by": ...}. */
 static void
 read_error(JsonScan *scan, ItemReply *answer)
 {
@@ -106,6 +133,8 @@ read_error(JsonScan *scan, ItemReply *answer)
 			json_scan_string(scan, answer->type, sizeof(answer->type));
 		else if (strcmp(name, "reason") == 0 && json_scan_peek(scan, '"'))
 			json_scan_string(scan, answer->reason, sizeof(answer->reason));
+		else if (strcmp(name, "caused_by") == 0 && json_scan_peek(scan, '{'))
+			read_cause(scan, answer, 1);
 		else
 			json_scan_skip(scan);
 	}
@@ -141,6 +170,8 @@ read_item(JsonScan *scan, ItemReply *answer)
 
 	answer->status = 0;
 	answer->id[0] = answer->index[0] = answer->type[0] = answer->reason[0] = '\0';
+	answer->cause[0] = '\0';
+	answer->cause_depth = 0;
 	json_scan_enter(scan, '{');
 	while (json_scan_member(scan, name, sizeof(name)))
 		read_result(scan, answer);
@@ -163,7 +194,8 @@ settle_item(SinkItem *item, const char *id, const ItemReply *answer)
 	if (item->outcome == SINK_CONFLICT)
 		item->stored_version = stored_version(answer->reason);
 	if (answer->type[0] != '\0')
-		sink_set_textf(item->reason, SINK_REASON_MAX, "%s: %s", answer->type, answer->reason);
+		sink_set_textf(item->reason, SINK_REASON_MAX, "%s: %s%s%s", answer->type, answer->reason,
+					   answer->cause[0] != '\0' ? ": " : "", answer->cause);
 	else if (item->outcome == SINK_NO_INDEX)
 		sink_set_textf(item->reason, SINK_REASON_MAX, "\"%s\" is not an alias", answer->index);
 }
