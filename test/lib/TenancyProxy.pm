@@ -61,7 +61,8 @@ sub port { return $_[0]{port} }
 sub pid { return $_[0]{pid} }
 sub url { return ($_[0]{tls} ? 'https' : 'http') . "://127.0.0.1:$_[0]{port}" }
 
-# fault(KIND [, match => qr/on "METHOD path" or a Redis command/] [, share => 0..1] [, seed => N] [, times => N] ...)
+# fault(KIND [, match => qr/on "METHOD path" or a Redis command/] [, share => 0..1] [, seed => N] [, times => N]
+#       [, min_bytes => of the body] ...)
 #
 #   status      answers itself: code (503), headers [lines], body; for Redis body is one error's line
 #   drop_reply  the server gets the request, the client never its answer: the connection closes

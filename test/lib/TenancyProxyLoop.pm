@@ -185,6 +185,7 @@ sub choose_fault
 	for my $fault (@faults)
 	{
 		next if defined $fault->{match} && $request->{line} !~ $fault->{match};
+		next if $request->{bytes} < ($fault->{min_bytes} // 0);
 		next if defined $fault->{times} && $fault->{times} <= 0;
 		next if defined $fault->{share} && draw($fault) >= $fault->{share};
 		$fault->{times}-- if defined $fault->{times};
