@@ -249,14 +249,43 @@ took_emptying(IndexJob *job, const HttpReply *reply)
 		index_job_end_with_reply(job, reply);
 }
 
-/* DELETE /INDEX has been answered; what is gone already is as good. */
+static void drop_index(IndexJob *job);
+
+/* GET /_cluster/pending_tasks has been answered. */
+static void
+took_tasks(IndexJob *job, const HttpReply *reply)
+{
+	job->awaited = true;
+	if (reply->status == 200 && strstr(reply->body, psprintf("[%s]", job->index_name)) != NULL)
+		index_job_end(job, "the server is still making the index");
+	else if (reply->status == 200 || (reply->status >= 400 && reply->status < 500))
+		drop_index(job);
+	else
+		index_job_end_with_reply(job, reply);
+}
+
+/*
+ * DELETE /INDEX has been answered.  One that is not there may still be on its way, by
+ * a request that nobody waits for any more, since its worker died or lost patience:
+ * the server makes one index after the other.
+ */
 static void
 took_drop(IndexJob *job, const HttpReply *reply)
 {
-	if (reply->status == 200 || reply->status == 404)
+	if (reply->status == 404 && !job->awaited)
+		index_job_ask(job, took_tasks, "GET", "/_cluster/pending_tasks?filter_path=tasks.source",
+					  NULL);
+	else if (reply->status == 200 || reply->status == 404)
 		index_job_end(job, NULL);
 	else
 		index_job_end_with_reply(job, reply);
+}
+
+/* Removes the index. */
+static void
+drop_index(IndexJob *job)
+{
+	index_job_ask(job, took_drop, "DELETE", psprintf("/%s", job->index_name), NULL);
 }
 
 /* Sends the first request. */
@@ -266,7 +295,7 @@ index_job_start(IndexJob *job)
 	if (!is_plain_name(job->index_name) || !is_plain_name(job->alias))
 		index_job_end(job, "the name of the index or of its alias is not valid");
 	else if (strcmp(job->state, "dropping") == 0)
-		index_job_ask(job, took_drop, "DELETE", psprintf("/%s", job->index_name), NULL);
+		drop_index(job);
 	else if (strcmp(job->state, "emptying") == 0 && !job->emptied)
 		index_job_ask(job, took_emptying, "DELETE", psprintf("/%s", job->index_name), NULL);
 	else if (is_altered(job) && strcmp(job->old_aliases, "[]") == 0)
