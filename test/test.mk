@@ -17,3 +17,8 @@ demo:
 
 demo-stop:
 	demo/stop
+
+# Rounds of faults under load: ROUNDS=20 SEED=... SECONDS=600
+.PHONY: torture
+torture:
+	PG_CONFIG='$(PG_CONFIG)' test/torture
