@@ -8,11 +8,15 @@
 #include "postgres.h"
 
 #include "utils/builtins.h"
+#include "utils/memutils.h"
 
 #include "common/json.h"
 #include "sink/doc_id.h"
 #include "sink/es_bulk.h"
 #include "sink/text.h"
+
+/* Bytes of an item's first line without the id, usually. */
+#define ACTION_SIZE 192
 
 /* An index without a primary shard must not make the whole request wait for it. */
 #define REPLY_PARTS                                                                     \
@@ -59,13 +63,23 @@ append_action(StringInfo body, const SinkItem *item, const StringInfoData *id, b
 	appendStringInfoString(body, item->action == SINK_PUT ? "{\"index\":{\"_index\":"
 														  : "{\"delete\":{\"_index\":");
 	tenancy_json_string(body, item->target->alias, strlen(item->target->alias));
-	if (typed)
-		appendStringInfoString(body, ",\"_type\":\"_doc\"");
-	appendStringInfoString(body, ",\"_id\":");
+	appendStringInfoString(body, typed ? ",\"_type\":\"_doc\",\"_id\":" : ",\"_id\":");
 	tenancy_json_string(body, id->data, id->len);
 	appendStringInfoString(body, ",\"version\":");
 	appendBinaryStringInfo(body, version, pg_ulltoa_n(item->version, version));
 	appendStringInfoString(body, ",\"version_type\":\"external_gte\"}}\n");
+}
+
+/* Makes room for the whole body at once, if nothing in it needs an escape. */
+static void
+reserve_body(StringInfo body, const SinkBatch *batch)
+{
+	Size size = 0;
+
+	for (int i = 0; i < batch->nitems; i++)
+		size += ACTION_SIZE + batch->items[i].key_length + batch->items[i].doc_length;
+	if (size < MaxAllocSize / 2)
+		enlargeStringInfo(body, (int) size);
 }
 
 /* The document on one line: a line feed in valid JSON is only white space. */
@@ -92,6 +106,7 @@ es_bulk_build(StringInfo body, SinkBatch *batch, const EsServer *server)
 	int			   taken = 0;
 
 	initStringInfo(&id);
+	reserve_body(body, batch);
 	for (int i = 0; i < batch->nitems; i++)
 	{
 		SinkItem *item = &batch->items[i];

@@ -387,6 +387,7 @@ set_documents(BatchBuilder *builder)
 {
 	SinkBatch *batch = &builder->lane->batch;
 
+	builder->lane->docs_size = Min(builder->docs.len, tenancy_bulk_bytes * 1024);
 	for (int i = 0; i < batch->nitems; i++)
 		if (batch->items[i].doc_length > 0)
 			batch->items[i].doc = builder->docs.data + builder->offsets[i];
@@ -406,6 +407,7 @@ init_builder(BatchBuilder *builder, SinkWorker *worker, SyncLane *lane, int n)
 	builder->most = pace_bytes(worker, lane);
 	builder->offsets = palloc(n * sizeof(int));
 	initStringInfo(&builder->docs);
+	enlargeStringInfo(&builder->docs, lane->docs_size);
 	lane->batch.lane = lane->number;
 	lane->batch.items = MemoryContextAllocHuge(lane->context, n * sizeof(SinkItem));
 	lane->entries = palloc(n * sizeof(DirtyEntry *));

@@ -21,6 +21,7 @@ typedef struct SyncLane
 	uint64		  age;			/* of targets when it was begun */
 	int			  careful;		/* keys still to be read one by one after an error */
 	Pace		  pace;			/* what it may send, adapted to the server */
+	int			  docs_size;	/* of the last batch's documents: room to begin with */
 	MemoryContext context;		/* of the batch */
 	SinkBatch	  batch;
 	DirtyEntry	**entries; /* batch.items[i] is about entries[i] */
