@@ -121,7 +121,7 @@ make_key(Capture *capture, CaptureRelation *info, Relation relation, HeapTuple t
 
 		if (!capture_value(relation, info->attributes[i], tuple, other, &value, &isnull) || isnull)
 			return false;
-		key_append_part(&capture->key, OutputFunctionCall(&info->outputs[i], value));
+		key_append_value(&capture->key, &info->outputs[i], value);
 	}
 	return true;
 }

@@ -4,12 +4,11 @@
  */
 #include "postgres.h"
 
-#include <ctype.h>
-
 #include "utils/fmgroids.h"
 
 #include "common/attempt.h"
 #include "common/input.h"
+#include "common/uuid.h"
 
 /* At most `most` digits, after a sign perhaps. */
 static bool
@@ -22,20 +21,6 @@ is_integer(const char *text, size_t most)
 	return digits > 0 && digits <= most && text[digits] == '\0';
 }
 
-/* The form that uuid_out gives. */
-static bool
-is_uuid(const char *text)
-{
-	for (int i = 0; i < 36; i++)
-	{
-		bool dash = i == 8 || i == 13 || i == 18 || i == 23;
-
-		if (dash ? text[i] != '-' : !isxdigit((unsigned char) text[i]))
-			return false;
-	}
-	return text[36] == '\0';
-}
-
 /* True if the function surely takes the text: the usual types of keys, in their usual form. */
 static bool
 is_surely_valid(Oid function, const char *text)
@@ -44,8 +29,6 @@ is_surely_valid(Oid function, const char *text)
 	{
 		case F_TEXTIN:
 			return true;
-		case F_UUID_IN:
-			return is_uuid(text);
 		case F_INT4IN:
 			return is_integer(text, 9);
 		case F_INT8IN:
@@ -75,12 +58,24 @@ call_input(void *arg)
 		InputFunctionCall(call->function, (char *) call->text, call->parameter, call->typmod);
 }
 
+/* Makes a value of text that uuid_out gave; false: it is something else. */
+static bool
+read_uuid(const char *text, Datum *value)
+{
+	pg_uuid_t *uuid = palloc(sizeof(pg_uuid_t));
+
+	*value = UUIDPGetDatum(uuid);
+	return tenancy_uuid_read(text, uuid);
+}
+
 /* Makes a value of text; false, and no error, if the type refuses it. */
 bool
 tenancy_input(FmgrInfo *function, const char *text, Oid parameter, int32 typmod, Datum *value)
 {
 	InputCall call = {function, text, parameter, typmod, (Datum) 0};
 
+	if (function->fn_oid == F_UUID_IN && read_uuid(text, value))
+		return true;
 	if (is_surely_valid(function->fn_oid, text))
 		call_input(&call);
 	else if (!tenancy_attempt(call_input, &call))

@@ -20,6 +20,7 @@
 #include "utils/timestamp.h"
 
 #include "common/json.h"
+#include "common/uuid.h"
 #include "sync/document.h"
 
 #include <math.h>
@@ -30,6 +31,7 @@ typedef struct DocumentColumn
 {
 	int			attribute; /* from 0 */
 	char	   *prefix;	   /* "name": with the comma before it */
+	int			prefix_length;
 	ValueWriter write;
 	FmgrInfo	output;
 } DocumentColumn;
@@ -125,6 +127,17 @@ write_text(StringInfo out, Datum value, FmgrInfo *output)
 		pfree(packed);
 }
 
+/* uuid */
+static void
+write_uuid(StringInfo out, Datum value, FmgrInfo *output)
+{
+	char text[UUID_TEXT_LENGTH + 2];
+
+	text[0] = text[UUID_TEXT_LENGTH + 1] = '"';
+	tenancy_uuid_write(DatumGetUUIDP(value), text + 1);
+	appendBinaryStringInfo(out, text, sizeof(text));
+}
+
 /* Any other type: its text as a string. */
 static void
 write_quoted(StringInfo out, Datum value, FmgrInfo *output)
@@ -172,7 +185,9 @@ append_datetime(StringInfo out, Datum value, Oid type)
 	char text[MAXDATELEN + 1];
 
 	(void) JsonEncodeDateTime(text, value, type, NULL);
-	appendStringInfo(out, "\"%s\"", text);
+	appendStringInfoCharMacro(out, '"');
+	appendStringInfoString(out, text);
+	appendStringInfoCharMacro(out, '"');
 }
 
 /* date */
@@ -246,6 +261,8 @@ builtin_writer(Oid type)
 		case TEXTOID:
 		case VARCHAROID:
 			return write_text;
+		case UUIDOID:
+			return write_uuid;
 		case JSONOID:
 			return write_json;
 		case JSONBOID:
@@ -291,6 +308,7 @@ init_column(DocumentColumn *column, Form_pg_attribute attribute, bool first)
 	appendStringInfoChar(&prefix, ':');
 	column->attribute = attribute->attnum - 1;
 	column->prefix = prefix.data;
+	column->prefix_length = prefix.len;
 	column->write = writer_of(type);
 	getTypeOutputInfo(type, &output, &varlena);
 	fmgr_info(output, &column->output);
@@ -344,9 +362,9 @@ document_append(DocumentWriter *writer, TupleTableSlot *slot, StringInfo out)
 	{
 		DocumentColumn *column = &writer->columns[i];
 
-		appendStringInfoString(out, column->prefix);
+		appendBinaryStringInfo(out, column->prefix, column->prefix_length);
 		if (slot->tts_isnull[column->attribute])
-			appendStringInfoString(out, "null");
+			appendBinaryStringInfo(out, "null", 4);
 		else
 			column->write(out, slot->tts_values[column->attribute], &column->output);
 	}

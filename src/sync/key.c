@@ -11,16 +11,34 @@
 #include "catalog/pg_type.h"
 #include "nodes/pg_list.h"
 #include "utils/builtins.h"
+#include "utils/fmgroids.h"
 #include "utils/guc.h"
 #include "utils/relcache.h"
 
+#include "common/uuid.h"
 #include "sync/key.h"
 
-/* Appends the value of one key column. */
+/* Appends the text of one key column. */
 void
 key_append_part(StringInfo key, const char *text)
 {
 	appendBinaryStringInfo(key, text, strlen(text) + 1);
+}
+
+/* Appends the value of one key column; output is its type's output function. */
+void
+key_append_value(StringInfo key, FmgrInfo *output, Datum value)
+{
+	char text[UUID_TEXT_LENGTH + 1];
+
+	if (output->fn_oid != F_UUID_OUT)
+	{
+		key_append_part(key, OutputFunctionCall(output, value));
+		return;
+	}
+	tenancy_uuid_write(DatumGetUUIDP(value), text);
+	text[UUID_TEXT_LENGTH] = '\0';
+	appendBinaryStringInfo(key, text, sizeof(text));
 }
 
 /* Finds the parts of a key; returns how many there are, at most `most`. */

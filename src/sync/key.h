@@ -5,11 +5,13 @@
 #ifndef TENANCY_KEY_H
 #define TENANCY_KEY_H
 
+#include "fmgr.h"
 #include "lib/stringinfo.h"
 #include "utils/array.h"
 #include "utils/rel.h"
 
 extern void		  key_append_part(StringInfo key, const char *text);
+extern void		  key_append_value(StringInfo key, FmgrInfo *output, Datum value);
 extern int		  key_parts(const char *key, int key_length, const char **parts, int most);
 extern int		  key_parts_length(const char *p, const char *end, int n);
 extern ArrayType *key_to_array(const char *key, int key_length);

@@ -370,7 +370,7 @@ append_position(RowReader *reader, Leaf *leaf, StringInfo keys)
 			keys->len = start;
 			return false;
 		}
-		key_append_part(keys, OutputFunctionCall(&column->output, value));
+		key_append_value(keys, &column->output, value);
 	}
 	return true;
 }
