@@ -101,7 +101,20 @@ worker() {
 
 now() { date +%s.%N; }
 # cpu PID: seconds of CPU it has used, ended children included
-cpu() { awk '{sub(/.*\) /, ""); print ($12 + $13 + $14 + $15) / 100}' "/proc/$1/stat"; }
+cpu() { [ -n "$1" ] && awk '{sub(/.*\) /, ""); print ($12 + $13 + $14 + $15) / 100}' "/proc/$1/stat"; }
+# busy_elsewhere: seconds of CPU that processes used which are not of this run
+busy_elsewhere() {
+  local pid ours=0
+  for pid in $(descendants $$) "$postmaster" $(descendants "$postmaster") "$(search_pid)" "$(cat "$dir/redis/pid")"; do
+    ours="$ours + $(cpu "$pid" 2>/dev/null || echo 0)"
+  done
+  calc "$(awk '/^cpu / {print ($2 + $3 + $4 + $7 + $8) / 100}' /proc/stat) - ($ours)"
+}
+# descendants PID: its living children, and theirs
+descendants() {
+  local child
+  for child in $(cat "/proc/$1/task/$1/children" 2>/dev/null); do echo "$child"; descendants "$child"; done
+}
 search_pid() { cat "$dir/search/pid"; }
 median() { sort -n | awk '{v[NR] = $1} END {print NR % 2 ? v[(NR + 1) / 2] : (v[NR / 2] + v[NR / 2 + 1]) / 2}'; }
 calc() { awk "BEGIN {printf \"${2:-%.2f}\", $1}"; }
@@ -117,4 +130,13 @@ figure() {
     if awk "BEGIN {exit !($2 $3 $4)}"; then verdict=" (target $3 $4: met)"; else verdict=" (target $3 $4: NOT MET)"; failed=1; fi
   fi
   echo "$1: $2$verdict${5:+; $5}"
+}
+
+# say_memory WHEN: the most that each worker had
+say_memory() {
+  local role anon all
+  while read -r role anon all; do
+    figure "memory of the $role worker during $1, MB" "$(calc "$all / 1024" %.1f)" "<=" 150 \
+      "RssAnon + RssFile, RssAnon alone $(calc "$anon / 1024" %.1f)"
+  done <"$dir/memory"
 }

@@ -78,19 +78,21 @@ best_body() {
   done | tail -n +2 | sort -n | head -1 | cut -d' ' -f2
 }
 
+client_cpu() { calc "$(cut -d' ' -f2 "$dir/raw.client" | median) * 100000 / $rows"; }
 cpu_of() { awk -v n="$2" '{print $n}' "$dir/$1.cpu" | median; }
 rate_of() { calc "$rows / $(median <"$dir/$1.seconds")" %.0f; }
 
 # say_rate KIND CEILING NAME: one figure
 say_rate() {
-  local e c s
+  local e c s work
   e=$(cpu_of "$1" 1) c=$(cpu_of "$1" 2) s=$(cpu_of "$1" 3)
+  work=$(calc "($(cpu_of "$2" 1) + $(client_cpu)) / ($e + $c + $s)")
   figure "$3" "$(calc "$(median <"$dir/$2.seconds") / $(median <"$dir/$1.seconds")")" ">=" 0.85 \
-    "$(rate_of "$1") of $(rate_of "$2") documents/s; CPU s per 100,000: search server $e (bare: $(cpu_of "$2" 1)), capture $c, search worker $s"
+    "$(rate_of "$1") of $(rate_of "$2") documents/s; CPU s per 100,000: search server $e (bare: $(cpu_of "$2" 1)), capture $c, search worker $s; ratio of all CPU $work"
 }
 
 part_throughput() {
-  local body round
+  local body round busy started
   make_tenant c copy
   insert_rows tenant_c.docs
   wait_synced
@@ -98,6 +100,7 @@ part_throughput() {
   run_stream >/dev/null
   rm -f "$dir/raw.client"
   watch_memory
+  busy=$(busy_elsewhere) started=$(now)
   for round in $(seq "$rounds"); do
     measured raw raw r "$body"
     measured stream run_stream
@@ -106,9 +109,11 @@ part_throughput() {
     measured live run_live
   done
   end_memory
+  figure "processors that other programs of this machine used meanwhile" \
+    "$(calc "($(busy_elsewhere) - $busy) / ($(now) - $started)")" "" "" "of $(nproc): with more than a little, the times below say nothing"
   drop_tenant c
   figure "bare _bulk, $lanes connections, documents/s" "$(rate_of raw)" "" "" \
-    "bodies of $body documents were the fastest; CPU s per 100,000: search server $(cpu_of raw 1), client $(calc "$(cut -d' ' -f2 "$dir/raw.client" | median) * 100000 / $rows")"
+    "bodies of $body documents were the fastest; CPU s per 100,000: search server $(cpu_of raw 1), client $(client_cpu)"
   say_rate stream raw "stream of committed transactions of 100 rows / bare _bulk"
   say_rate live both "stream while it is written / bare _bulk beside the same writing"
   say_rate copy raw "first copy of a table / bare _bulk"
@@ -116,13 +121,4 @@ part_throughput() {
   rate_of stream >"$dir/rate.stream"
   rate_of live >"$dir/rate.live"
   rate_of copy >"$dir/rate.copy"
-}
-
-# say_memory WHEN: the most that each worker had
-say_memory() {
-  local role anon all
-  while read -r role anon all; do
-    figure "memory of the $role worker during $1, MB" "$(calc "$all / 1024" %.1f)" "<=" 150 \
-      "RssAnon + RssFile, RssAnon $(calc "$anon / 1024" %.1f)"
-  done <"$dir/memory"
 }
