@@ -78,6 +78,10 @@ capture_put(Capture *capture, SinkKind kind, RingRecord *record, const char *key
 	}
 	while (!capture->restart && !ring_put(ring, record, key))
 	{
+		pg_atomic_write_u32(&capture->database->capture_stuck, 1);
+		pg_memory_barrier();
+		if (ring_put(ring, record, key))
+			return;
 		wait_for_room(capture, kind);
 		(void) restart_wanted(capture);
 	}

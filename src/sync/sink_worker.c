@@ -126,6 +126,16 @@ on_record(SinkWorker *worker, const RingRecord *record)
 		worker->received = Max(worker->received, record->lsn);
 }
 
+/* Wakes the capture worker if it waits for room in a ring. */
+static void
+tell_room(SinkWorker *worker)
+{
+	pg_memory_barrier();
+	if (pg_atomic_read_u32(&worker->database->capture_stuck) != 0 &&
+		pg_atomic_exchange_u32(&worker->database->capture_stuck, 0) != 0)
+		worker_wake(&worker->database->capture);
+}
+
 /* Empties the ring into the dirty set while that has room; true if there may be more. */
 static bool
 drain(SinkWorker *worker)
@@ -141,7 +151,7 @@ drain(SinkWorker *worker)
 			on_record(worker, &record);
 	}
 	if (n > 0)
-		worker_wake(&worker->database->capture);
+		tell_room(worker);
 	return n == DRAIN_RECORDS;
 }
 
