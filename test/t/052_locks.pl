@@ -36,7 +36,7 @@ sub goes_on
 	my ($tenant, $name) = @_;
 	my $title = 'change ' . ++$n;
 	my $id = sql("UPDATE tenant_$tenant.case_studies SET title = '$title' WHERE id = (SELECT min(id::text)::uuid FROM tenant_$tenant.case_studies WHERE industry IS NULL) RETURNING id");
-	ok(wait_until(sub { title($tenant, $id) eq $title }, 60), "$name: a change of $tenant gets in");
+	ok(wait_until(sub { title($tenant, $id) eq $title }, 240), "$name: a change of $tenant gets in");
 	return;
 }
 
