@@ -8,6 +8,7 @@
 #include "utils/timestamp.h"
 
 #include "common/spi.h"
+#include "sync/doc_query.h"
 #include "sync/target.h"
 #include "verify/run.h"
 
@@ -89,6 +90,44 @@ read_row(VerifyRun *run, RowReader *reader, VerifyKey *key)
 	return doc.len;
 }
 
+/* Takes the document of a key that a query made. */
+static void
+take_document(VerifyRun *run, VerifyKey *key, const DocKey *document, const StringInfo docs)
+{
+	memset(&key->fresh, 0, sizeof(key->fresh));
+	key->fresh.there = document->state != DOC_NONE;
+	key->fresh.unreadable = document->state == DOC_FAILED;
+	if (document->state != DOC_THERE)
+		return;
+	key->fresh.length = document->length;
+	key->fresh.doc = MemoryContextAllocHuge(run->batch_context, document->length + 1);
+	memcpy(key->fresh.doc, docs->data + document->start, document->length + 1);
+}
+
+/* Reads documents that a query makes. */
+static VerifyState
+read_documents(VerifyRun *run, VerifyKey **keys, int n, Size most, int *read)
+{
+	DocKey		  *documents = palloc0(n * sizeof(DocKey));
+	const char	  *reason = NULL;
+	StringInfoData docs;
+	DocResult	   result;
+
+	initStringInfo(&docs);
+	for (int i = 0; i < n; i++)
+	{
+		documents[i].key = keys[i]->document.key;
+		documents[i].key_length = keys[i]->document.key_length;
+	}
+	result = doc_query_read(run->target, documents, n, most, &docs, &reason);
+	for (; *read < n && documents[*read].state != DOC_UNREAD; (*read)++)
+		take_document(run, keys[*read], &documents[*read], &docs);
+	if (*read > 0 || result == DOCS_READ)
+		return VERIFY_READY;
+	strlcpy(run->reason, result == DOCS_LOCKED ? "a table is locked" : reason, SINK_REASON_MAX);
+	return VERIFY_NOT_READY;
+}
+
 /* Reads rows in one transaction, at least one and until they have `most` bytes. */
 static VerifyState
 read_rows(VerifyRun *run, VerifyKey **keys, int n, Size most, int *read)
@@ -99,7 +138,9 @@ read_rows(VerifyRun *run, VerifyKey **keys, int n, Size most, int *read)
 
 	if (state != VERIFY_READY)
 		return state;
-	while (*read < n && size <= most)
+	if (run->target->document != NULL)
+		state = read_documents(run, keys, n, most, read);
+	while (run->target->document == NULL && *read < n && size <= most)
 	{
 		size += read_row(run, reader, keys[*read]) + sizeof(VerifyKey);
 		(*read)++;
