@@ -267,19 +267,19 @@ sub check_indices
 	return $same ? '' : "indices: known @known\nthere @there\n";
 }
 
-# Values for the cache, stored while nothing happens; returns how many.
+# What is cached of a row, as SQL over t: its beginning tells what it was, its hash that it is another now.
+my $cached = q{to_jsonb(left(t::text, 60) || ' ' || md5(t::text))};
+
+# Values for the cache, stored while nothing happens; returns how many.  A TRUNCATE finds only what tenant_cache_set stored.
 sub fill
 {
 	my ($self) = @_;
 	my $n = 0;
 	for my $tenant (steady_tenants())
 	{
-		for (split /\n/, $self->sql("SELECT id, md5(t::text) FROM tenant_$tenant.item t WHERE id <= 400"))
-		{
-			my ($id, $value) = split /\|/;
-			$self->{redis}->cmd('SET', "tenant:$tenant:item:$id", $value);
-			$n++;
-		}
+		my ($stored) = $self->sql(qq{BEGIN; SELECT tenant_use('$tenant');
+			SELECT count(*) FILTER (WHERE tenant_cache_set('item:' || id, $cached)) FROM item t WHERE id <= 400; COMMIT}) =~ /(\d+)\s*$/;
+		$n += $stored;
 	}
 	return $n;
 }
@@ -291,11 +291,12 @@ sub check_cache
 	my ($wrong, $keys) = ('', 0);
 	for my $tenant (steady_tenants())
 	{
-		my %row = map { split /\|/ } split /\n/, $self->sql("SELECT id, md5(t::text) FROM tenant_$tenant.item t");
+		my %row = map { split /\|/, $_, 2 } split /\n/, $self->sql("SELECT id, $cached FROM tenant_$tenant.item t");
 		my @keys = $self->{redis}->keys("tenant:$tenant:item:*");
 		$keys += @keys;
 		my @stale = grep { my ($id) = /(\d+)$/; ($row{$id} // '') ne $self->{redis}->cmd('GET', $_) } @keys;
-		$wrong .= scalar(@stale) . " stale keys: @stale[0 .. ($#stale < 4 ? $#stale : 4)]\n" if @stale;
+		$wrong .= scalar(@stale) . " stale keys:\n" if @stale;
+		$wrong .= "  $_ is " . $self->{redis}->cmd('GET', $_) . ', should be ' . ($row{ /(\d+)$/ ? $1 : 0 } // 'gone') . "\n" for splice @stale, 0, 5;
 	}
 	$self->{cached} += $keys;
 	return $wrong;
