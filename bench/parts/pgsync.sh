@@ -4,6 +4,7 @@ peer() { db=peer sql "$@"; }
 
 # Installs it; false if that does not work.
 install_pgsync() {
+  if [ -n "${PGSYNC_VENV:-}" ]; then ln -s "$PGSYNC_VENV" "$dir/venv"; return; fi
   python3 -m venv "$dir/venv" && "$dir/venv/bin/pip" install -q "pgsync==${PGSYNC:-7.3.0}"
 }
 
