@@ -155,7 +155,7 @@ drain(SinkWorker *worker)
 	return n == DRAIN_RECORDS;
 }
 
-/* Says how far the sink agrees, and wakes who waits for that. */
+/* Says how far the sink agrees, and wakes who waits for that; capture looks by itself, often enough. */
 static void
 publish(SinkWorker *worker)
 {
@@ -181,7 +181,6 @@ publish(SinkWorker *worker)
 		return;
 	pg_atomic_write_u64(&worker->shared->acked, acked);
 	ConditionVariableBroadcast(&worker->shared->acked_cv);
-	worker_wake(&worker->database->capture);
 }
 
 /* Shows in the status view what the sink's connection is like. */
