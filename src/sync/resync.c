@@ -240,16 +240,6 @@ note_seen(int row)
 	(void) resync_barrier(&seen);
 }
 
-/* Finds the relation of a row of the query below. */
-static Oid
-relation_of(int row)
-{
-	char *schema_name = tenancy_spi_text(row, 5);
-	Oid	  schema = schema_name ? get_namespace_oid(schema_name, true) : InvalidOid;
-
-	return OidIsValid(schema) ? get_relname_relid(tenancy_spi_text(row, 2), schema) : InvalidOid;
-}
-
 /*
  * True if every transaction that was running when the table was chosen has ended.  Such a
  * one may have changed rows before the table was synced: capture did not know it then,
@@ -271,7 +261,7 @@ try_row(SinkWorker *worker, int row, TransactionId oldest)
 	const SinkTarget *target;
 
 	activate(worker, row);
-	resync.relid = relation_of(row);
+	resync.relid = (Oid) tenancy_spi_int64(row, 5);
 	resync.schema = OidIsValid(resync.relid) ? get_rel_namespace(resync.relid) : InvalidOid;
 	target = OidIsValid(resync.relid) ? target_find(resync.relid) : NULL;
 	if (target == NULL)

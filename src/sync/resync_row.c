@@ -53,8 +53,10 @@ resync_row_list(const char *sink)
 	Datum values[1] = {CStringGetTextDatum(sink)};
 
 	tenancy_spi_exec(
-		"SELECT r.tenant_id, r.table_name, r.phase, r.last_key, t.schema_name, r.requested_at"
+		"SELECT r.tenant_id, r.table_name, r.phase, r.last_key, c.oid::bigint, r.requested_at"
 		"  FROM tenancy.resync r LEFT JOIN tenancy.tenant t ON t.id = r.tenant_id"
+		"  LEFT JOIN pg_namespace n ON n.nspname = t.schema_name"
+		"  LEFT JOIN pg_class c ON c.relnamespace = n.oid AND c.relname = r.table_name"
 		" WHERE r.sink = $1 AND r.phase <> 'blocked'"
 		"   AND NOT EXISTS (SELECT FROM tenancy.sync_pause p WHERE p.sink = r.sink"
 		"                      AND p.tenant_id = r.tenant_id AND NOT p.resuming)"

@@ -42,19 +42,21 @@ static uint64		 age = 0;
 static bool			 stale = false;		 /* a relation with a target changed its shape */
 static bool			 for_search = false; /* this worker writes documents */
 
+/* One query: names and registry as of the same moment, while a tenant is renamed, say. */
 static const char *const target_query =
 	"SELECT t.id, t.name, i.alias, coalesce(s.key_columns, p.columns), s.cache_keys, s.cache_tags,"
 	"       s.document"
-	"  FROM tenancy.tenant t"
-	"  JOIN tenancy.sync_table s ON s.blueprint = t.blueprint AND s.table_name = $2"
+	"  FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace"
+	"  JOIN tenancy.tenant t ON t.schema_name = n.nspname AND t.status <> 'dropped'"
+	"  JOIN tenancy.sync_table s ON s.blueprint = t.blueprint AND s.table_name = c.relname"
 	"  LEFT JOIN LATERAL (SELECT array_agg(a.attname::text ORDER BY k.n) AS columns"
 	"     FROM pg_index x CROSS JOIN unnest(x.indkey) WITH ORDINALITY k(attnum, n)"
 	"     JOIN pg_attribute a ON a.attrelid = x.indrelid AND a.attnum = k.attnum"
-	"    WHERE x.indrelid = $3 AND x.indisprimary AND k.n <= x.indnkeyatts) p ON true"
+	"    WHERE x.indrelid = $1 AND x.indisprimary AND k.n <= x.indnkeyatts) p ON true"
 	"  LEFT JOIN LATERAL (SELECT alias FROM tenancy.search_index"
 	"                      WHERE tenant_id = t.id AND index_type = s.index_type"
 	"                        AND state <> 'dropping' ORDER BY index_name DESC LIMIT 1) i ON true"
-	" WHERE t.schema_name = $1 AND t.status <> 'dropped'";
+	" WHERE c.oid = $1";
 
 /* A relation changed its shape: what its target says may be wrong. */
 static void
@@ -151,22 +153,13 @@ static SinkTarget *
 load_target(Oid relid)
 {
 	static SPIPlanPtr plan = NULL;
-	Oid				  types[3] = {NAMEOID, NAMEOID, OIDOID};
-	char			 *schema = get_namespace_name(get_rel_namespace(relid));
-	char			 *table = get_rel_name(relid);
-	Datum			  values[3];
+	Oid				  types[1] = {OIDOID};
+	Datum			  values[1] = {ObjectIdGetDatum(relid)};
 	SinkTarget		 *target = NULL;
 	SpiScope		  scope;
 
-	if (schema == NULL || table == NULL)
-		return NULL;
-	values[0] = CStringGetDatum(schema);
-	values[1] = CStringGetDatum(table);
-	values[0] = DirectFunctionCall1(namein, values[0]);
-	values[1] = DirectFunctionCall1(namein, values[1]);
-	values[2] = ObjectIdGetDatum(relid);
 	tenancy_spi_begin_as_owner(&scope);
-	tenancy_spi_exec_saved(&plan, target_query, 3, types, values, NULL);
+	tenancy_spi_exec_saved(&plan, target_query, 1, types, values, NULL);
 	if (SPI_processed > 0)
 		target = make_target(relid);
 	tenancy_spi_end(&scope);
