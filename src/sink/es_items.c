@@ -66,6 +66,17 @@ delete_outcome(const SinkItem *item, const ItemReply *answer)
 	return strcmp(answer->index, item->target->alias) == 0 ? SINK_NO_INDEX : SINK_DONE;
 }
 
+/*
+ * True if the document brought a field that had just got another type: it is looked at with that
+ * one when it is sent again.  A put that the server had begun before is answered too early.
+ */
+static bool
+is_raced(const ItemReply *answer)
+{
+	return strstr(answer->reason, "cannot be changed from type") != NULL ||
+		   strstr(answer->reason, "of different type, current_type") != NULL;
+}
+
 /* What an item's answer means. */
 static SinkOutcome
 item_outcome(const SinkItem *item, const ItemReply *answer)
@@ -191,6 +202,7 @@ settle_item(SinkItem *item, const char *id, const ItemReply *answer)
 		return;
 	}
 	item->outcome = item_outcome(item, answer);
+	item->raced = item->outcome == SINK_REFUSED && is_raced(answer);
 	if (item->outcome == SINK_CONFLICT)
 		item->stored_version = stored_version(answer->reason);
 	if (answer->type[0] != '\0')

@@ -71,6 +71,7 @@ typedef struct SinkItem
 	SinkOutcome		  outcome;
 	int				  status;		  /* HTTP status, 0 where there is none */
 	uint64			  stored_version; /* SINK_CONFLICT, 0 if unknown */
+	bool			  raced; /* SINK_REFUSED, perhaps only since the mapping changed meanwhile */
 	char			  reason[SINK_REASON_MAX];
 } SinkItem;
 

@@ -15,6 +15,8 @@
 #include "sync/hold.h"
 #include "sync/target.h"
 
+#define RACE_ATTEMPTS 3
+
 /* True if the sink holds a version that was never issued. */
 static bool
 version_regressed(SinkWorker *worker, const SinkItem *item)
@@ -54,8 +56,9 @@ is_over(SinkWorker *worker, SyncLane *lane, SinkItem *item, bool *dead)
 				alarm_regressed(worker, item);
 			return true;
 		case SINK_REFUSED:
-			*dead = true;
-			return true;
+			*dead =
+				!item->raced || lane->entries[item - lane->batch.items]->attempts >= RACE_ATTEMPTS;
+			return *dead;
 		case SINK_TOO_LARGE:
 			*dead = lane->batch.nitems == 1;
 			return *dead;
