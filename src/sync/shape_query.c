@@ -71,6 +71,7 @@
  * Columns: 1 index, 2 alias, 3 tenant's id, 4 and name, 5 table, 6 before, 7 now, 8 shape, 9 has a
  * cache, 10 rows must be sent again, 11 a table is no part any more, 12 tables that are a part now.
  * A partition that was made as one has told the WAL of its rows; ATTACH writes its columns again.
+ * cmin says so only where xmax is 0: an attempt to change the column that was rolled back overwrites it.
  */
 #define CHANGES                                                                                   \
 	"WITH found AS MATERIALIZED (SELECT i.index_name, i.alias, t.id, t.name, s.table_name,"       \
@@ -96,6 +97,7 @@
 	"      JOIN pg_attribute m ON m.attrelid = h.inhrelid AND m.attnum = -6"                      \
 	"      JOIN pg_attribute u ON u.attrelid = h.inhrelid AND u.attnum > 0"                       \
 	"       AND NOT u.attisdropped AND u.xmin = m.xmin AND u.cmin = m.cmin"                       \
+	"       AND u.xmax = '0'::xid AND m.xmax = '0'::xid"                                          \
 	"     WHERE h.inhrelid = split_part(k, '/', 1)::oid AND h.xmin = m.xmin))"                    \
 	" FROM found WHERE before IS DISTINCT FROM oid"                                               \
 	"  OR oid IS NOT NULL AND old IS DISTINCT FROM shape"
