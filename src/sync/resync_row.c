@@ -45,7 +45,11 @@ resync_row_lock(const ResyncRow *row)
 	return SPI_processed > 0 ? ROW_BUSY : ROW_GONE;
 }
 
-/* Reads the rows of a sink that can be worked on, those with unready indices last. */
+/*
+ * Reads the rows of a sink that can be worked on, those with unready indices last.  The relation
+ * comes from the same snapshot as the schema's name: by a name of before a rename it would
+ * look as if it were gone, and the resync over.
+ */
 void
 resync_row_list(const char *sink)
 {
