@@ -67,6 +67,20 @@ on_begin(LogicalDecodingContext *context, ReorderBufferTXN *txn)
 	}
 }
 
+/* Gives a sink a record; a key that is larger than the ring (in an index it is compressed): all rows. */
+static void
+put_or_all(Capture *capture, SinkKind kind, RingRecord record, const char *key)
+{
+	if (!ring_fits(capture->database->sinks[kind].ring, record.key_length) &&
+		OidIsValid(record.relid))
+	{
+		record.kind = RING_TABLE;
+		key = PARENTS_ALL_ROWS;
+		record.key_length = sizeof(PARENTS_ALL_ROWS);
+	}
+	capture_put(capture, kind, &record, key);
+}
+
 /* Sends a record of a transaction to the sinks in a bit set. */
 void
 capture_send(Capture *capture, ReorderBufferTXN *txn, uint8 sinks, RingKind kind, Oid relid,
@@ -81,7 +95,7 @@ capture_send(Capture *capture, ReorderBufferTXN *txn, uint8 sinks, RingKind kind
 
 	for (int i = 0; i < SINK_COUNT; i++)
 		if ((sinks & (1 << i)) && txn->final_lsn >= capture->skip_to[i])
-			capture_put(capture, i, &record, key);
+			put_or_all(capture, i, record, key);
 }
 
 /* True if a value is in the TOAST table, which must not be read while decoding. */
