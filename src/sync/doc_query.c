@@ -15,6 +15,7 @@
 #include "executor/tuptable.h"
 #include "miscadmin.h"
 #include "storage/latch.h"
+#include "utils/acl.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/inval.h"
@@ -353,12 +354,41 @@ owner_of(Oid relid)
 	return owner;
 }
 
+/* The text of a query is the blueprint owner's: it runs with no role's privileges that he has not. */
+static void
+require_trust(Oid relid, Oid owner)
+{
+	static SPIPlanPtr plan = NULL;
+	Oid				  types[1] = {OIDOID};
+	Datum			  values[1] = {ObjectIdGetDatum(relid)};
+	SpiScope		  scope;
+	Oid				  author = InvalidOid;
+
+	tenancy_spi_begin_as_owner(&scope);
+	tenancy_spi_exec_saved(&plan,
+						   "SELECT b.owner::bigint FROM pg_class c"
+						   "  JOIN pg_namespace n ON n.oid = c.relnamespace"
+						   "  JOIN tenancy.tenant t ON t.schema_name = n.nspname"
+						   "  JOIN tenancy.blueprint b ON b.name = t.blueprint"
+						   " WHERE c.oid = $1 AND t.status <> 'dropped'",
+						   1, types, values, NULL);
+	if (SPI_processed > 0)
+		author = (Oid) tenancy_spi_int64(0, 1);
+	tenancy_spi_end(&scope);
+	if (!OidIsValid(author) || !has_privs_of_role(author, owner))
+		ereport(ERROR, (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+						errmsg("the blueprint's owner has not the privileges of role \"%s\", "
+							   "which owns table \"%s\"",
+							   GetUserNameFromId(owner, true), get_rel_name(relid))));
+}
+
 /* Becomes the reader of a relation's documents. */
 void
 doc_query_begin(SpiScope *scope, Oid relid, const char *lock_timeout)
 {
 	Oid owner = owner_of(relid);
 
+	require_trust(relid, owner);
 	tenancy_spi_begin_reading(scope, owner, get_namespace_name(get_rel_namespace(relid)),
 							  lock_timeout);
 }
