@@ -426,7 +426,10 @@ return_all(BatchBuilder *builder, bool failed)
 		dirty_again(worker->dirty, lane->entries[i], failed);
 	for (int i = 0; i < builder->nover; i++)
 		dirty_again(worker->dirty, builder->over[i], false);
-	return_range(worker, builder->next, builder->ntaken);
+	if (failed && builder->ntaken == 1 && builder->next == 0)
+		dirty_again(worker->dirty, worker->taken[0], true);
+	else
+		return_range(worker, builder->next, builder->ntaken);
 	lane->batch.nitems = 0;
 }
 
@@ -533,6 +536,7 @@ build_batch(BatchBuilder *builder)
 			builder->lane->entries[0]->attempts >= READ_ATTEMPTS)
 		{
 			tenancy_tx_abort();
+			target_flush(); /* retired, not freed: the item still has its own */
 			give_up(builder->worker, builder->lane, error_text(error));
 		}
 		else

@@ -26,6 +26,8 @@
 #define ROW_PARENTS 10000
 /* Rows marked at a time, before what was marked has to be sent, or spilled. */
 #define MOST_MARKED 20000
+/* Errors that may pass by themselves are waited for so often. */
+#define LOOKUP_ATTEMPTS 3
 
 /* Looking up the parents of joined rows. */
 typedef struct Lookup
@@ -211,7 +213,9 @@ mark_some(Lookup *lookup)
 		error = tenancy_try(mark_lot, lookup, false);
 		if (error == NULL)
 			continue;
-		if (!doc_query_forgive(error))
+		if (lookup->entries[lookup->done]->attempts >= LOOKUP_ATTEMPTS)
+			doc_query_bound_time(0);
+		else if (!doc_query_forgive(error))
 			return true;
 		on_failure(lookup, error);
 	}
