@@ -31,6 +31,7 @@
 #include "sync/target.h"
 
 #define DRAIN_RECORDS 10000
+#define DROP_KEYS 1000 /* at a time */
 #define IDLE_MS 1000
 #define PROVISION_EVERY_MS 1000
 
@@ -217,10 +218,15 @@ show_health(SinkWorker *worker)
 static void
 drop_keys(SinkWorker *worker)
 {
-	DirtyEntry *entry;
+	DirtyEntry *entries[DROP_KEYS];
+	int			n;
 
-	while (dirty_take_longest(worker->dirty, 1, &entry) > 0)
-		dirty_done(worker->dirty, entry);
+	while ((n = dirty_take_longest(worker->dirty, DROP_KEYS, entries)) > 0)
+	{
+		CHECK_FOR_INTERRUPTS();
+		for (int i = 0; i < n; i++)
+			dirty_done(worker->dirty, entries[i]);
+	}
 }
 
 /* Ends batches that were answered and starts new ones; true if anything moved. */
@@ -340,6 +346,22 @@ show_trouble(SinkWorker *worker)
 		worker_set_error(&worker->shared->worker, text);
 }
 
+/* One chunk is open at a time: the backlog and the resyncs take turns, as either may go on for hours. */
+static bool
+pump_chunks(SinkWorker *worker)
+{
+	static bool resync_first = false;
+	bool		moved = false;
+
+	resync_first = !resync_first;
+	if (resync_first)
+		moved = resync_pump(worker);
+	moved |= backlog_pump(worker);
+	if (!resync_first)
+		moved |= resync_pump(worker);
+	return moved;
+}
+
 /* Things to do at every turn besides the lanes; true if anything moved. */
 static bool
 chores(SinkWorker *worker)
@@ -360,9 +382,8 @@ chores(SinkWorker *worker)
 	}
 	show_trouble(worker);
 	moved |= backlog_spill(worker);
-	moved |= backlog_pump(worker);
 	moved |= shape_pump(worker);
-	moved |= resync_pump(worker);
+	moved |= pump_chunks(worker);
 	show_health(worker);
 	return moved;
 }
