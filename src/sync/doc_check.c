@@ -87,7 +87,7 @@ is_in_identity(Relation relation, const List *columns)
 
 	if (relation->rd_rel->relreplident == REPLICA_IDENTITY_FULL)
 		return true;
-	identity = RelationGetIdentityKeyBitmap(relation);
+	identity = RelationGetIndexAttrBitmap(relation, INDEX_ATTR_BITMAP_IDENTITY_KEY);
 	foreach (cell, columns)
 		all = all && bms_is_member(get_attnum(RelationGetRelid(relation), lfirst(cell)) -
 									   FirstLowInvalidHeapAttributeNumber,
