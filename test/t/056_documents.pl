@@ -207,6 +207,14 @@ sql($where, 'ALTER TABLE article NO FORCE ROW LEVEL SECURITY');
 ok(wait_until(sub { blocked() eq '' }, 60), 'policy not for the owner: noticed');
 agrees('policy not for the owner', 'article');
 
+# A table of a role whose privileges the blueprint's owner has not: its text would run with them.
+sql($where, 'ALTER TABLE article OWNER TO CURRENT_USER', q{UPDATE article SET title = 'owned' WHERE id < 100});
+ok(wait_until(sub { blocked() =~ /has not the privileges of role/ }, 60), 'table of a superuser: blocked');
+is($search->count('article_tenant_one'), $count, 'table of a superuser: no document has gone');
+sql($where, 'ALTER TABLE article OWNER TO shopkeeper');
+ok(wait_until(sub { blocked() eq '' }, 60), 'table of its owner again: noticed');
+agrees('table of its owner again', 'article');
+
 # A joined table that somebody holds.
 my $session = $node->background_psql('postgres');
 $session->query_safe('BEGIN; LOCK TABLE tenant_one.tag IN ACCESS EXCLUSIVE MODE');
