@@ -144,6 +144,7 @@ begin_scope(SpiScope *scope, Oid role, int sec_context, const char *search_path)
 	GetUserIdAndSecContext(&scope->save_userid, &scope->save_sec_context);
 	SetUserIdAndSecContext(role, scope->save_sec_context | sec_context);
 	scope->save_nestlevel = NewGUCNestLevel();
+	scope->save_read_only = XactReadOnly;
 	(void) set_config_option("search_path", search_path, PGC_USERSET, PGC_S_SESSION,
 							 GUC_ACTION_SAVE, true, 0, false);
 	if (SPI_connect() != SPI_OK_CONNECT)
@@ -180,7 +181,6 @@ void
 tenancy_spi_begin_reading(SpiScope *scope, Oid role, const char *schema, const char *lock_timeout)
 {
 	const char *settings[][2] = {{"row_security", "off"},
-								 {"transaction_read_only", "on"},
 								 {"max_parallel_workers_per_gather", "0"},
 								 {"jit", "off"},
 								 {"lock_timeout", lock_timeout}};
@@ -190,6 +190,7 @@ tenancy_spi_begin_reading(SpiScope *scope, Oid role, const char *schema, const c
 		if (settings[i][1] != NULL)
 			(void) set_config_option(settings[i][0], settings[i][1], PGC_USERSET, PGC_S_SESSION,
 									 GUC_ACTION_SAVE, true, 0, false);
+	XactReadOnly = true; /* from 16 on the setting cannot be put back before the transaction ends */
 }
 
 /* Connects SPI to read user tables with the caller's rights and row-level security. */
@@ -198,6 +199,7 @@ tenancy_spi_begin_as_caller(SpiScope *scope)
 {
 	GetUserIdAndSecContext(&scope->save_userid, &scope->save_sec_context);
 	scope->save_nestlevel = NewGUCNestLevel();
+	scope->save_read_only = XactReadOnly;
 	if (SPI_connect() != SPI_OK_CONNECT)
 		ereport(ERROR,
 				(errcode(ERRCODE_INTERNAL_ERROR), errmsg("could not connect to the SPI manager")));
@@ -208,6 +210,7 @@ void
 tenancy_spi_end(SpiScope *scope)
 {
 	SPI_finish();
+	XactReadOnly = scope->save_read_only;
 	AtEOXact_GUC(false, scope->save_nestlevel);
 	SetUserIdAndSecContext(scope->save_userid, scope->save_sec_context);
 }

@@ -10,9 +10,10 @@
 /* What spi_begin_as_* changed and spi_end puts back. */
 typedef struct SpiScope
 {
-	Oid save_userid;
-	int save_sec_context;
-	int save_nestlevel;
+	Oid	 save_userid;
+	int	 save_sec_context;
+	int	 save_nestlevel;
+	bool save_read_only;
 } SpiScope;
 
 extern void tenancy_tx_begin(const char *activity);
