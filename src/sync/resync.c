@@ -286,25 +286,37 @@ note_start(void)
 						  InvalidOid, (Datum) 0, 0);
 }
 
+/* Gives blocked tables another try; those that somebody is changing later. */
+static void
+unblock_rows(SinkWorker *worker)
+{
+	Oid	  types[1] = {TEXTOID};
+	Datum values[1] = {CStringGetTextDatum(worker->driver->name)};
+
+	tenancy_spi_exec("UPDATE tenancy.resync r SET phase = 'rows'"
+					 " FROM (SELECT sink, tenant_id, table_name FROM tenancy.resync"
+					 "        WHERE sink = $1 AND phase = 'blocked' FOR UPDATE SKIP LOCKED) b"
+					 " WHERE r.sink = b.sink AND r.tenant_id = b.tenant_id"
+					 "   AND r.table_name = b.table_name",
+					 1, types, values, NULL);
+	tenancy_spi_exec("SELECT FROM tenancy.resync WHERE sink = $1 AND phase = 'blocked' LIMIT 1", 1,
+					 types, values, NULL);
+	unblock = resync_may_be_blocked = SPI_processed > 0;
+}
+
 /* Chooses the next table whose target is ready, those with unready indices last. */
 static bool
 choose(SinkWorker *worker)
 {
 	TransactionId oldest = GetOldestActiveTransactionId();
-	Oid			  types[1] = {TEXTOID};
-	Datum		  values[1] = {CStringGetTextDatum(worker->driver->name)};
 	SpiScope	  scope;
 	bool		  chosen = false;
 
 	tenancy_spi_begin_as_owner(&scope);
 	if (unblock)
-		tenancy_spi_exec("UPDATE tenancy.resync SET phase = 'rows'"
-						 " WHERE sink = $1 AND phase = 'blocked'",
-						 1, types, values, NULL);
-	resync_may_be_blocked = resync_may_be_blocked && !unblock;
-	unblock = false;
+		unblock_rows(worker);
 	resync_row_list(worker->driver->name);
-	wanted = SPI_processed > 0;
+	wanted = SPI_processed > 0 || unblock;
 	barred = false;
 	for (uint64 row = 0; row < SPI_processed; row++)
 		note_seen(row);
