@@ -22,9 +22,6 @@
 #include "sync/message.h"
 #include "sync/parents.h"
 
-/* Bytes of a message; a longer key fits into no index. */
-#define MESSAGE_MAX 8192
-
 extern PGDLLEXPORT void _PG_output_plugin_init(OutputPluginCallbacks *callbacks);
 
 /*
@@ -284,7 +281,7 @@ on_message(LogicalDecodingContext *context, ReorderBufferTXN *txn, XLogRecPtr ls
 	Capture *capture = capture_of(context);
 	Oid		 relid;
 
-	if (capture == NULL || !transactional || size < 2 || size > MESSAGE_MAX ||
+	if (capture == NULL || !transactional || size < 2 || size > TENANCY_MESSAGE_MAX ||
 		message[size - 1] != '\0' || strcmp(prefix, TENANCY_MESSAGE_PREFIX) != 0 ||
 		!is_text(message, size, *message == TENANCY_MESSAGE_DIRTY ? 1 + sizeof(relid) : 1))
 		return;

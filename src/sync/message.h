@@ -7,6 +7,9 @@
 
 #define TENANCY_MESSAGE_PREFIX "pg_tenancy"
 
+/* Most bytes of a message: anybody can write one, and a key that long is hardly ever in an index. */
+#define TENANCY_MESSAGE_MAX 8192
+
 #define TENANCY_MESSAGE_DIRTY 'K'  /* relation OID, key */
 #define TENANCY_MESSAGE_FORGET 'T' /* name of a tenant */
 

@@ -26,6 +26,11 @@ tenancy_mark_dirty(PG_FUNCTION_ARGS)
 				 errmsg("a key must have 1 to %d parts, none of them null", INDEX_MAX_KEYS)));
 	initStringInfo(&key);
 	key_from_array(&key, array);
+	if (1 + sizeof(Oid) + key.len > TENANCY_MESSAGE_MAX)
+		ereport(ERROR, (errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+						errmsg("the key has %d bytes, more than %d", key.len,
+							   TENANCY_MESSAGE_MAX - 1 - (int) sizeof(Oid)),
+						errhint("Use tenancy.resync() for the whole table.")));
 	tenancy_message_mark_dirty(PG_GETARG_OID(0), key.data, key.len);
 	PG_RETURN_VOID();
 }

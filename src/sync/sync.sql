@@ -2,7 +2,7 @@
 
 CREATE FUNCTION tenancy.mark_dirty(relation regclass, key text[]) RETURNS void
     LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'tenancy_mark_dirty';
-COMMENT ON FUNCTION tenancy.mark_dirty(regclass, text[]) IS 'Makes every sink look at one row again when this transaction commits; key: the key columns'' values in their order. A key that no row has removes its document. Errors: 22023 for an empty key or a NULL in it';
+COMMENT ON FUNCTION tenancy.mark_dirty(regclass, text[]) IS 'Makes every sink look at one row again when this transaction commits; key: the key columns'' values in their order. A key that no row has removes its document. Errors: 22023 for an empty key or a NULL in it, 54000 for one of more than 8187 bytes';
 REVOKE ALL ON FUNCTION tenancy.mark_dirty(regclass, text[]) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION tenancy.mark_dirty(regclass, text[]) TO tenancy_operator, tenancy_admin;
 
