@@ -117,7 +117,9 @@ for my $change ('ADD COLUMN b int DEFAULT 7', 'ADD COLUMN c double precision DEF
 sql('BEGIN', 'ALTER TABLE tenant_one.fixed ADD COLUMN v float8 DEFAULT random()', 'ALTER TABLE tenant_one.fixed ALTER COLUMN v DROP DEFAULT', 'COMMIT');
 agrees('a default that is taken back', 'fixed');
 $docs = docs();
-sql('VACUUM FULL tenant_one.fixed', 'ALTER TABLE tenant_one.fixed ALTER COLUMN v SET STATISTICS 5, ALTER COLUMN n SET NOT NULL', 'CREATE INDEX ON tenant_one.fixed (n)', 'ANALYZE tenant_one.fixed', 'GRANT SELECT ON tenant_one.fixed TO tenancy_app',
+sql('VACUUM FULL tenant_one.fixed');
+ok(synced(), 'a new file: in'); # seen together with a change of a column it could be a type that changed
+sql('ALTER TABLE tenant_one.fixed ALTER COLUMN v SET STATISTICS 5, ALTER COLUMN n SET NOT NULL', 'CREATE INDEX ON tenant_one.fixed (n)', 'ANALYZE tenant_one.fixed', 'GRANT SELECT ON tenant_one.fixed TO tenancy_app',
 	'CREATE INDEX ON tenant_one.item (n)', 'CLUSTER tenant_one.item USING item_pkey');
 agrees('what changes no document', 'item');
 is(docs() - $docs, 0, 'what changes no document sends none');

@@ -155,7 +155,9 @@ cmp_ok($memory, '<', 200_000, 'large transaction: capture keeps below 200 MB');
 
 # 6: what does not change a document does not make everything be sent again.
 my $docs = sql(q{SELECT docs FROM tenancy.stat_sync WHERE sink = 'search'});
-sql('CREATE INDEX item_n ON tenant_two.item (n)', 'ALTER TABLE tenant_two.item SET (fillfactor = 90)', 'ALTER TABLE tenant_two.item ALTER n SET STATISTICS 500', 'ANALYZE tenant_two.item', 'VACUUM FULL tenant_two.item', 'CREATE TABLE tenant_two.other (id int PRIMARY KEY)', 'UPDATE tenant_one.item SET n = 5 WHERE id = 2');
+sql('CREATE INDEX item_n ON tenant_two.item (n)', 'ALTER TABLE tenant_two.item SET (fillfactor = 90)', 'ALTER TABLE tenant_two.item ALTER n SET STATISTICS 500', 'ANALYZE tenant_two.item');
+agrees('nothing that matters to a column'); # seen together with a new file it could be a type that changed
+sql('VACUUM FULL tenant_two.item', 'CREATE TABLE tenant_two.other (id int PRIMARY KEY)', 'UPDATE tenant_one.item SET n = 5 WHERE id = 2');
 agrees('nothing that matters');
 cmp_ok(sql(q{SELECT docs FROM tenancy.stat_sync WHERE sink = 'search'}) - $docs, '<', 20, 'nothing that matters: nothing is sent again');
 
