@@ -146,7 +146,22 @@ save_position(SinkWorker *worker)
 	resync.given = 0;
 }
 
-/* The phase is over: starts the next one, or takes the row away. */
+/* The table is done: takes its row away, unless more became dirty meanwhile. */
+static void
+end_table(void)
+{
+	resync_row_change(&resync.row,
+					  "UPDATE tenancy.resync SET phase = again, again = NULL, last_key = NULL,"
+					  "  rows_done = 0, started_at = NULL, postponed_at = NULL,"
+					  "  requested_at = pg_catalog.clock_timestamp()"
+					  " WHERE " RESYNC_THIS_ROW " AND again IS NOT NULL",
+					  InvalidOid, (Datum) 0, 0);
+	if (SPI_processed == 0)
+		resync_row_change(&resync.row, "DELETE FROM tenancy.resync WHERE " RESYNC_THIS_ROW,
+						  InvalidOid, (Datum) 0, 0);
+}
+
+/* The phase is over: starts the next one, or ends the table. */
 static void
 end_phase(SinkWorker *worker)
 {
@@ -157,11 +172,13 @@ end_phase(SinkWorker *worker)
 		resync_row_filled(&resync.row);
 	if (resync.gone && worker->kind == SINK_SEARCH)
 		resync_row_empty_index(&resync.row);
-	resync_row_change(
-		&resync.row,
-		list ? "UPDATE tenancy.resync SET phase = 'ghosts', last_key = NULL WHERE " RESYNC_THIS_ROW
-			 : "DELETE FROM tenancy.resync WHERE " RESYNC_THIS_ROW,
-		InvalidOid, (Datum) 0, 0);
+	if (!list)
+		end_table();
+	else
+		resync_row_change(
+			&resync.row,
+			"UPDATE tenancy.resync SET phase = 'ghosts', last_key = NULL WHERE " RESYNC_THIS_ROW,
+			InvalidOid, (Datum) 0, 0);
 }
 
 /* Brings the active row up to date; false: not now. */

@@ -44,12 +44,23 @@ exec_for_table(const SinkTarget *target, const char *sink, const char *text, con
 	tenancy_spi_end(&scope);
 }
 
-/* Asks the search sink for every row and every document of a target's table. */
+/*
+ * Asks the search sink for every row and every document of a target's table.  A scan that is
+ * under way goes on to its end and is done again after: it would never end if it began anew at
+ * each request.
+ */
 void
 resync_request_rows(const SinkTarget *target)
 {
-	exec_for_table(target, "search", "",
-				   "SELECT tenancy.request_resync($3, $1, NULL, $2) WHERE $4 IS NOT NULL");
+	exec_for_table(target, "search", "rows",
+				   "INSERT INTO tenancy.resync AS r (sink, tenant_id, table_name, phase)"
+				   " VALUES ($3, $1, $2::name, $4)"
+				   " ON CONFLICT (sink, tenant_id, table_name) DO UPDATE"
+				   " SET again = CASE WHEN r.phase = 'ghosts' OR r.phase = 'rows'"
+				   "    AND r.started_at IS NOT NULL THEN $4 ELSE r.again END,"
+				   "  phase = CASE r.phase WHEN 'blocked' THEN 'rows' ELSE r.phase END,"
+				   "  requested_at = CASE r.phase WHEN 'blocked'"
+				   "    THEN pg_catalog.clock_timestamp() ELSE r.requested_at END");
 	resync_wake();
 }
 
@@ -61,7 +72,7 @@ resync_request_ghosts(const SinkTarget *target)
 				   "INSERT INTO tenancy.resync AS r (sink, tenant_id, table_name, phase)"
 				   " VALUES ($3, $1, $2::name, $4)"
 				   " ON CONFLICT (sink, tenant_id, table_name) DO UPDATE"
-				   " SET requested_at = pg_catalog.clock_timestamp()");
+				   " SET again = coalesce(r.again, $4) WHERE r.phase = 'ghosts'");
 	resync_wake();
 }
 

@@ -91,6 +91,19 @@ is(progress('rows_total', 'part'), 1000, 'progress: estimate over partitions');
 rate(0);
 agrees('partitioned');
 
+# Asked for again and again while it is under way, by changes whose old key the WAL does not tell: it comes to its end all the
+# same, and is done once more after.
+sql('ALTER TABLE tenant_one.other REPLICA IDENTITY NOTHING', 'TRUNCATE tenant_one.other', 'INSERT INTO tenant_one.other SELECT n, n FROM generate_series(1, 6000) n');
+agrees('before it is asked for again');
+rate(1000);
+sql(q{SELECT tenancy.resync('one', 'other')});
+my $turns = 0;
+ok(wait_until(sub { sql('UPDATE tenant_one.other SET n = n + 1 WHERE id = ' . ++$turns); progress('phase', 'other') ne 'rows' }, 120), 'asked for again: all rows are done');
+cmp_ok($turns, '>', 10, 'asked for again: often');
+rate(0);
+agrees('asked for again');
+sql('ALTER TABLE tenant_one.other REPLICA IDENTITY DEFAULT');
+
 # One that waits for an old transaction does not hold up what is behind it.
 my $old = $node->background_psql('postgres');
 $old->query_safe('BEGIN; SELECT pg_current_xact_id()');
