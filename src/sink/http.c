@@ -103,6 +103,7 @@ detach(HttpRequest *request)
 	if (request->easy != NULL)
 		curl_easy_cleanup(request->easy);
 	pthread_sigmask(SIG_SETMASK, &saved, NULL);
+	request->easy = NULL;
 	curl_slist_free_all(request->headers);
 	dlist_delete(&request->node);
 	request->client = NULL;
