@@ -57,6 +57,9 @@ sync_check_key_columns(ArrayType *columns)
 		ereport(ERROR,
 				(errcode(ERRCODE_TENANCY_SYNC_CONFIG), errmsg("key_columns must not be empty"),
 				 errhint("Leave it out to use the primary key.")));
+	if (count > INDEX_MAX_KEYS)
+		ereport(ERROR, (errcode(ERRCODE_TENANCY_SYNC_CONFIG),
+						errmsg("key_columns must not have more than %d columns", INDEX_MAX_KEYS)));
 	for (int i = 0; i < count; i++)
 	{
 		if (strlen(names[i]) >= NAMEDATALEN)
