@@ -95,20 +95,19 @@ renew_credentials(int host)
 
 /* Takes "7.17.15" apart. */
 static void
-read_version(json_t *version)
+read_version(json_t *version, EsServer *server)
 {
 	const char *number = json_string_value(json_object_get(version, "number"));
 	const char *flavour = json_string_value(json_object_get(version, "distribution"));
 
-	info.opensearch = flavour != NULL && strcmp(flavour, "opensearch") == 0;
-	info.major = info.minor = 0;
+	server->opensearch = flavour != NULL && strcmp(flavour, "opensearch") == 0;
 	if (number != NULL)
-		(void) sscanf(number, "%d.%d", &info.major, &info.minor);
+		(void) sscanf(number, "%d.%d", &server->major, &server->minor);
 }
 
 /* Reads the answer to GET /; false if it is no search server's, or has no cluster yet. */
 static bool
-read_info(const HttpReply *reply, char *cluster)
+read_info(const HttpReply *reply, EsServer *server)
 {
 	json_t	   *root = json_loadb(reply->body, reply->length, 0, NULL);
 	const char *uuid = json_string_value(json_object_get(root, "cluster_uuid"));
@@ -116,11 +115,11 @@ read_info(const HttpReply *reply, char *cluster)
 
 	if (ok)
 	{
-		read_version(json_object_get(root, "version"));
-		strlcpy(cluster, uuid, HOSTS_UUID_MAX);
+		read_version(json_object_get(root, "version"), server);
+		strlcpy(server->uuid, uuid, sizeof(server->uuid));
 	}
 	json_decref(root);
-	return ok && info.major > 0;
+	return ok && server->major > 0;
 }
 
 /* True if no host is left out. */
@@ -135,19 +134,19 @@ all_live(void)
 
 /* A host said what it is: it takes part, unless it is of another cluster. */
 static void
-take_part(int host, const HttpReply *reply, const char *cluster)
+take_part(int host, const HttpReply *reply, const EsServer *server)
 {
 	bool was_live = hosts.list[host].state == HOST_LIVE;
 	char error[SINK_REASON_MAX];
 
-	if (!hosts_join(&hosts, host, cluster))
+	if (!hosts_join(&hosts, host, server->uuid))
 	{
-		snprintf(error, sizeof(error), "it belongs to cluster %s, not to cluster %s", cluster,
+		snprintf(error, sizeof(error), "it belongs to cluster %s, not to cluster %s", server->uuid,
 				 hosts.uuid);
 		leave_out(host, HOST_FOREIGN, reply, error);
 		return;
 	}
-	strlcpy(info.uuid, hosts.uuid, sizeof(info.uuid));
+	info = *server;
 	if (all_live())
 		last_error[0] = '\0';
 	if (!was_live)
@@ -160,12 +159,12 @@ take_part(int host, const HttpReply *reply, const char *cluster)
 static void
 end_probe(int host, const HttpReply *reply)
 {
-	char error[SINK_REASON_MAX];
-	char cluster[HOSTS_UUID_MAX];
+	char	 error[SINK_REASON_MAX];
+	EsServer server = {0};
 
-	if (reply->status == 200 && read_info(reply, cluster))
+	if (reply->status == 200 && read_info(reply, &server))
 	{
-		take_part(host, reply, cluster);
+		take_part(host, reply, &server);
 		return;
 	}
 	if (reply->status == 200)
