@@ -33,6 +33,11 @@ is_altered(const IndexJob *job)
 void
 index_job_ask(IndexJob *job, IndexStep step, const char *method, const char *path, const char *body)
 {
+	if (es_server_health(NULL) != SINK_READY)
+	{
+		index_job_end(job, "no host of the search server answers"); /* or one of another cluster */
+		return;
+	}
 	job->step = step;
 	job->request = es_server_call(method, path, body != NULL ? JSON_TYPE : NULL, body,
 								  body != NULL ? strlen(body) : 0, REPLY_MAX);
