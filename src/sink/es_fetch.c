@@ -219,7 +219,7 @@ take_body(SinkFetch *fetch, const char *body)
 static SinkFetchResult
 take_truncated(SinkFetch *fetch)
 {
-	if (fetch->asked > 1)
+	if (fetch->n > 1)
 		return SINK_FETCH_TOO_LARGE;
 	fetch->documents[0]->found = fetch->documents[0]->too_large = true;
 	return SINK_FETCH_DONE;

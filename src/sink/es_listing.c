@@ -175,6 +175,8 @@ take_page(SinkListing *listing, const HttpReply *reply, StringInfo keys)
 	const char	  *scroll_id = json_string_value(json_object_get(root, "_scroll_id"));
 	SinkListResult result = SINK_LIST_FAILED;
 
+	if (json_integer_value(json_object_get(json_object_get(root, "_shards"), "failed")) > 0)
+		hits = NULL; /* a part of the index is missing: that is no listing */
 	PG_TRY();
 	{
 		if (json_is_array(hits) && listing->step == LIST_SAMPLE)
