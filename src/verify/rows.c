@@ -9,6 +9,7 @@
 
 #include "common/spi.h"
 #include "sync/doc_query.h"
+#include "sync/sink_worker.h"
 #include "sync/target.h"
 #include "verify/run.h"
 
@@ -35,6 +36,7 @@ open_rows(VerifyRun *run, RowReader **reader)
 	target_flush(); /* nobody tells this process of changes */
 	target_sweep(target_age());
 	*reader = NULL;
+	run->epoch = sink_state_epoch(); /* it may have been raised since */
 	run->target = target_find(run->relid);
 	if (run->target == NULL || run->target->alias == NULL)
 		return ROWS_GONE;
