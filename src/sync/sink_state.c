@@ -39,19 +39,19 @@ sink_state_epoch(void)
 
 /* Tells the driver which server it was connected to before. */
 void
-sink_state_expect(SinkWorker *worker)
+sink_state_expect(const SinkDriver *driver)
 {
 	Oid		 types[1] = {TEXTOID};
 	Datum	 values[1];
 	SpiScope scope;
 
-	if (worker->driver->expect == NULL)
+	if (driver->expect == NULL)
 		return;
 	tenancy_tx_begin("pg_tenancy: looking up a sink");
-	values[0] = CStringGetTextDatum(worker->driver->name);
+	values[0] = CStringGetTextDatum(driver->name);
 	tenancy_spi_begin_as_owner(&scope);
 	tenancy_spi_exec("SELECT identity FROM tenancy.sink WHERE name = $1", 1, types, values, NULL);
-	worker->driver->expect(SPI_processed > 0 ? tenancy_spi_text(0, 1) : NULL);
+	driver->expect(SPI_processed > 0 ? tenancy_spi_text(0, 1) : NULL);
 	tenancy_spi_end(&scope);
 	tenancy_tx_commit();
 }

@@ -429,7 +429,7 @@ sink_worker_run(DatabaseShared *database, SinkKind kind)
 	request_stream(worker); /* first: capture must not wait for a worker that fails below */
 	dead_letter_load(worker);
 	backlog_load(worker);
-	sink_state_expect(worker);
+	sink_state_expect(worker->driver);
 	worker->driver->open();
 	for (;;)
 	{

@@ -57,6 +57,6 @@ extern void sink_worker_run(DatabaseShared *database, SinkKind kind);
 extern void sink_state_check(SinkWorker *worker);
 extern bool sink_state_is_off(void);
 extern int	sink_state_epoch(void);
-extern void sink_state_expect(SinkWorker *worker);
+extern void sink_state_expect(const SinkDriver *driver);
 
 #endif

@@ -58,6 +58,7 @@ verify_run_make(DatabaseShared *database, bool repair)
 	run->epoch = sink_state_epoch();
 	tenancy_tx_commit();
 	target_init(false);
+	sink_state_expect(run->driver);
 	run->driver->open();
 	verify_connect(run);
 	return run;
