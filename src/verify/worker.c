@@ -73,7 +73,9 @@ send_row(const VerifyRun *run, VerifyState state)
 	pq_beginmessage(&message, VERIFY_MESSAGE_ROW);
 	pq_sendstring(&message, run->table->tenant);
 	pq_sendstring(&message, run->table->name);
-	pq_sendstring(&message, state == VERIFY_READY ? "" : run->reason);
+	pq_sendstring(&message, state == VERIFY_READY	 ? ""
+							: run->reason[0] != '\0' ? run->reason
+													 : "the search server is not there");
 	pq_sendint64(&message, counts->missing);
 	pq_sendint64(&message, counts->stale);
 	pq_sendint64(&message, counts->ghost);
