@@ -138,29 +138,38 @@ reply_string(Jsonb *root, const char *key, const char *below)
 	return tenancy_jsonb_string(tenancy_jsonb_object(&root->root, key), below);
 }
 
-/* Reads what answers at the root; not to be allowed to know that is no failure. */
+/* True if a host may be asked: it is the only one, of our cluster, or does not let us in. */
+static bool
+is_ours(const HttpReply *reply, const char *uuid)
+{
+	if (hosts.n == 1)
+		hosts.list[reply->host].state = HOST_LIVE;
+	else if (reply->status == 0)
+		leave_out(reply->host, HOST_DOWN, reply, reply->error);
+	else if (reply->status == 401)
+		return true; /* it says so to the search too, and is asked again before the next one */
+	else if (uuid == NULL || strcmp(uuid, "_na_") == 0)
+	{
+		(void) http_client_renew(client); /* others may be allowed to know */
+		leave_out(reply->host, HOST_DOWN, reply, "it does not tell its cluster");
+	}
+	else if (!hosts_join(&hosts, reply->host, uuid))
+		leave_out(reply->host, HOST_FOREIGN, reply,
+				  psprintf("it belongs to cluster %s, not to cluster %s", uuid, hosts.uuid));
+	return hosts.list[reply->host].state == HOST_LIVE;
+}
+
+/* Reads what answers at the root. */
 static bool
 use_root_reply(const HttpReply *reply, void *arg)
 {
 	Jsonb *root = tenancy_jsonb_parse(reply->body, reply->length);
 	char  *distribution = reply_string(root, "version", "distribution");
-	char  *uuid = reply_string(root, "cluster_uuid", NULL);
 
-	if (reply->status == 0)
-	{
-		leave_out(reply->host, HOST_DOWN, reply, reply->error);
+	if (!is_ours(reply, reply_string(root, "cluster_uuid", NULL)))
 		return false;
-	}
 	engine = distribution != NULL && strcmp(distribution, "opensearch") == 0 ? "opensearch"
 																			 : "elasticsearch";
-	if (hosts.n == 1 || uuid == NULL)
-		hosts.list[reply->host].state = HOST_LIVE;
-	else if (!hosts_join(&hosts, reply->host, uuid))
-	{
-		leave_out(reply->host, HOST_FOREIGN, reply,
-				  psprintf("it belongs to cluster %s, not to cluster %s", uuid, hosts.uuid));
-		return false;
-	}
 	return true;
 }
 
