@@ -36,6 +36,7 @@ typedef struct SinkTarget
 	int	   ncache_tags;
 	char **cache_tags; /* templates too */
 	char  *document;   /* view or expression that makes the documents, NULL: the row itself */
+	Oid	   writer;	   /* who had the relation synced: the blueprint's owner */
 	char  *problem;	   /* why it cannot be kept in step as it is, NULL: it can */
 } SinkTarget;
 

@@ -22,6 +22,7 @@
 #include "miscadmin.h"
 #include "storage/bufmgr.h"
 #include "storage/lmgr.h"
+#include "utils/acl.h"
 #include "utils/builtins.h"
 #include "utils/guc.h"
 #include "utils/lsyscache.h"
@@ -207,16 +208,21 @@ open_leaves(RowReader *reader, Oid relid)
 	return reader->nleaves > 0 || partitioned ? ROWS_READY : ROWS_GONE;
 }
 
-/* Becomes the owner of the target's relation; false if the relation is gone. */
+/*
+ * Becomes the owner of the target's relation, or the blueprint's owner, who has it synced and
+ * may own its types, if that one has not the rights of the first; false if the relation is gone.
+ */
 static bool
 become_owner(RowReader *reader, Oid relid)
 {
 	Relation relation = try_relation_open(relid, NoLock);
+	Oid		 role = reader->target->writer;
 
 	if (relation == NULL)
 		return false;
-	SetUserIdAndSecContext(relation->rd_rel->relowner,
-						   reader->save_sec_context | SECURITY_RESTRICTED_OPERATION);
+	if (has_privs_of_role(role, relation->rd_rel->relowner))
+		role = relation->rd_rel->relowner;
+	SetUserIdAndSecContext(role, reader->save_sec_context | SECURITY_RESTRICTED_OPERATION);
 	relation_close(relation, NoLock);
 	return true;
 }

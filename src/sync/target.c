@@ -45,10 +45,11 @@ static bool			 for_search = false; /* this worker writes documents */
 /* One query: names and registry as of the same moment, while a tenant is renamed, say. */
 static const char *const target_query =
 	"SELECT t.id, t.name, i.alias, coalesce(s.key_columns, p.columns), s.cache_keys, s.cache_tags,"
-	"       s.document"
+	"       s.document, b.owner::bigint"
 	"  FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace"
 	"  JOIN tenancy.tenant t ON t.schema_name = n.nspname AND t.status <> 'dropped'"
 	"  JOIN tenancy.sync_table s ON s.blueprint = t.blueprint AND s.table_name = c.relname"
+	"  JOIN tenancy.blueprint b ON b.name = t.blueprint"
 	"  LEFT JOIN LATERAL (SELECT array_agg(a.attname::text ORDER BY k.n) AS columns"
 	"     FROM pg_index x CROSS JOIN unnest(x.indkey) WITH ORDINALITY k(attnum, n)"
 	"     JOIN pg_attribute a ON a.attrelid = x.indrelid AND a.attnum = k.attnum"
@@ -127,6 +128,7 @@ make_target(Oid relid)
 	target->tenant = MemoryContextStrdup(target_context, tenancy_spi_text(0, 2));
 	target->alias = alias ? MemoryContextStrdup(target_context, alias) : NULL;
 	target->document = document ? MemoryContextStrdup(target_context, document) : NULL;
+	target->writer = (Oid) tenancy_spi_int64(0, 8);
 	target->key_columns = text_array(4, &target->nkeys);
 	target->cache_keys = text_array(5, &target->ncache_keys);
 	target->cache_tags = text_array(6, &target->ncache_tags);
