@@ -89,6 +89,7 @@ doc_query_changes(void)
 		CacheRegisterRelcacheCallback(on_relation, (Datum) 0);
 		CacheRegisterSyscacheCallback(PROCOID, on_object, (Datum) 0);
 		CacheRegisterSyscacheCallback(AUTHOID, on_object, (Datum) 0);
+		CacheRegisterSyscacheCallback(AUTHMEMROLEMEM, on_object, (Datum) 0);
 	}
 	listening = true;
 	return changes;
