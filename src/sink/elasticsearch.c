@@ -181,7 +181,7 @@ search_timeout(void)
 static bool
 search_target_ready(const SinkTarget *target)
 {
-	return target->alias != NULL && search_provision_ready(target->alias);
+	return target->alias != NULL && search_provision_ready(target->alias, target->index_name);
 }
 
 /* The target's index is gone: it is made again. */

@@ -264,7 +264,7 @@ write_results(void)
 	tenancy_tx_commit();
 	for (int i = 0; i < njobs; i++)
 		if (usable[i])
-			ready_index_add(jobs[i].alias);
+			ready_index_add(jobs[i].alias, jobs[i].index_name);
 }
 
 /* Forgets what is under way; the table still has it. */
@@ -351,9 +351,9 @@ search_provision_missing(const char *alias)
 	next_look = 0;
 }
 
-/* True if the alias is known to be there. */
+/* True if the alias is known to be there and to stand for the index. */
 bool
-search_provision_ready(const char *alias)
+search_provision_ready(const char *alias, const char *index_name)
 {
-	return ready_index_has(alias);
+	return ready_index_has(alias, index_name);
 }

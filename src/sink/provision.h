@@ -12,7 +12,7 @@ extern void search_provision_altered(const char *alias);
 /* An item said SINK_NO_INDEX: the index is made again. Opens a transaction. */
 extern void search_provision_missing(const char *alias);
 /* True if the alias is known to be there: else its keys wait. */
-extern bool search_provision_ready(const char *alias);
+extern bool search_provision_ready(const char *alias, const char *index_name);
 
 /* For elasticsearch.c: */
 extern bool		   search_provision_housekeep(void);

@@ -1,6 +1,9 @@
 /*
  * ready_index.c
- *		Aliases that are known to be there.
+ *		Aliases that are known to be there, and the index that each stands for.
+ *
+ * The index matters: a tenant that takes over the name of one that was just dropped must not
+ * write into the old index, which its alias still stands for.
  *
  * Asking for one that is not known has the table read again, at most once a second.
  */
@@ -16,6 +19,12 @@
 #define ALIAS_SIZE 256	   /* longer ones do not exist: servers allow 255 bytes */
 #define LOAD_INTERVAL 1000 /* ms */
 
+typedef struct ReadyIndex
+{
+	char alias[ALIAS_SIZE]; /* hash key */
+	char index_name[ALIAS_SIZE];
+} ReadyIndex;
+
 static HTAB		  *ready = NULL;
 static bool		   stale = true;
 static TimestampTz last_load = 0;
@@ -30,15 +39,17 @@ make_table(void)
 		hash_destroy(ready);
 	ready = NULL;
 	control.keysize = ALIAS_SIZE;
-	control.entrysize = ALIAS_SIZE;
+	control.entrysize = sizeof(ReadyIndex);
 	ready = hash_create("ready search indices", 256, &control, HASH_ELEM | HASH_STRINGS);
 }
 
-/* True if the alias is known to be there. */
+/* True if the alias is known to be there and to stand for the index. */
 bool
-ready_index_has(const char *alias)
+ready_index_has(const char *alias, const char *index_name)
 {
-	if (ready != NULL && hash_search(ready, alias, HASH_FIND, NULL) != NULL)
+	ReadyIndex *found = ready != NULL ? hash_search(ready, alias, HASH_FIND, NULL) : NULL;
+
+	if (found != NULL && strcmp(found->index_name, index_name) == 0)
 		return true;
 	stale = true;
 	return false;
@@ -46,11 +57,14 @@ ready_index_has(const char *alias)
 
 /* Notes that it is there. */
 void
-ready_index_add(const char *alias)
+ready_index_add(const char *alias, const char *index_name)
 {
+	ReadyIndex *entry;
+
 	if (ready == NULL)
 		make_table();
-	(void) hash_search(ready, alias, HASH_ENTER, NULL);
+	entry = hash_search(ready, alias, HASH_ENTER, NULL);
+	strlcpy(entry->index_name, index_name, ALIAS_SIZE);
 }
 
 /* Notes that it is gone; false if it was not known. */
@@ -83,11 +97,11 @@ ready_index_wait(void)
 void
 ready_index_load(void)
 {
-	tenancy_spi_exec("SELECT alias FROM tenancy.search_index WHERE state = 'ready'", 0, NULL, NULL,
-					 NULL);
+	tenancy_spi_exec("SELECT alias, index_name FROM tenancy.search_index WHERE state = 'ready'", 0,
+					 NULL, NULL, NULL);
 	make_table();
 	for (int row = 0; row < SPI_processed; row++)
-		ready_index_add(tenancy_spi_text(row, 1));
+		ready_index_add(tenancy_spi_text(row, 1), tenancy_spi_text(row, 2));
 	stale = false;
 	last_load = GetCurrentTimestamp();
 }

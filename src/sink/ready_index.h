@@ -5,8 +5,8 @@
 #ifndef TENANCY_READY_INDEX_H
 #define TENANCY_READY_INDEX_H
 
-extern bool ready_index_has(const char *alias);
-extern void ready_index_add(const char *alias);
+extern bool ready_index_has(const char *alias, const char *index_name);
+extern void ready_index_add(const char *alias, const char *index_name);
 /* False if it was not there. */
 extern bool ready_index_remove(const char *alias);
 /* What is known may be out of date. */

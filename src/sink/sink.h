@@ -27,8 +27,9 @@ typedef struct SinkTarget
 {
 	Oid	   relid;
 	int64  tenant_id;
-	char  *tenant; /* name */
-	char  *alias;  /* index alias, NULL: the relation is not indexed */
+	char  *tenant;	   /* name */
+	char  *alias;	   /* index alias, NULL: the relation is not indexed */
+	char  *index_name; /* that the alias should stand for, NULL as alias */
 	int	   nkeys;
 	char **key_columns;
 	int	   ncache_keys;

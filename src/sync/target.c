@@ -45,7 +45,7 @@ static bool			 for_search = false; /* this worker writes documents */
 /* One query: names and registry as of the same moment, while a tenant is renamed, say. */
 static const char *const target_query =
 	"SELECT t.id, t.name, i.alias, coalesce(s.key_columns, p.columns), s.cache_keys, s.cache_tags,"
-	"       s.document, b.owner::bigint"
+	"       s.document, b.owner::bigint, i.index_name"
 	"  FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace"
 	"  JOIN tenancy.tenant t ON t.schema_name = n.nspname AND t.status <> 'dropped'"
 	"  JOIN tenancy.sync_table s ON s.blueprint = t.blueprint AND s.table_name = c.relname"
@@ -54,7 +54,7 @@ static const char *const target_query =
 	"     FROM pg_index x CROSS JOIN unnest(x.indkey) WITH ORDINALITY k(attnum, n)"
 	"     JOIN pg_attribute a ON a.attrelid = x.indrelid AND a.attnum = k.attnum"
 	"    WHERE x.indrelid = $1 AND x.indisprimary AND k.n <= x.indnkeyatts) p ON true"
-	"  LEFT JOIN LATERAL (SELECT alias FROM tenancy.search_index"
+	"  LEFT JOIN LATERAL (SELECT alias, index_name FROM tenancy.search_index"
 	"                      WHERE tenant_id = t.id AND index_type = s.index_type"
 	"                        AND state <> 'dropping' ORDER BY index_name DESC LIMIT 1) i ON true"
 	" WHERE c.oid = $1";
@@ -122,12 +122,14 @@ make_target(Oid relid)
 	SinkTarget *target = MemoryContextAllocZero(target_context, sizeof(SinkTarget));
 	char	   *alias = tenancy_spi_text(0, 3);
 	char	   *document = tenancy_spi_text(0, 7);
+	char	   *index_name = tenancy_spi_text(0, 9);
 
 	target->relid = relid;
 	target->tenant_id = tenancy_spi_int64(0, 1);
 	target->tenant = MemoryContextStrdup(target_context, tenancy_spi_text(0, 2));
 	target->alias = alias ? MemoryContextStrdup(target_context, alias) : NULL;
 	target->document = document ? MemoryContextStrdup(target_context, document) : NULL;
+	target->index_name = index_name ? MemoryContextStrdup(target_context, index_name) : NULL;
 	target->writer = (Oid) tenancy_spi_int64(0, 8);
 	target->key_columns = text_array(4, &target->nkeys);
 	target->cache_keys = text_array(5, &target->ncache_keys);
