@@ -71,9 +71,9 @@ resync_row_list(const char *sink)
 		1, types, values, NULL);
 }
 
-/* The index has had every row of the table: searches may use it. */
-void
-resync_row_filled(const ResyncRow *row)
+/* Runs a statement about the row's table: $1 tenant, $2 table. */
+static void
+exec_for_table(const ResyncRow *row, const char *sql)
 {
 	Oid		 types[2] = {INT8OID, NAMEOID};
 	Datum	 values[2];
@@ -82,34 +82,33 @@ resync_row_filled(const ResyncRow *row)
 	namestrcpy(&table, row->table_name);
 	values[0] = Int64GetDatum(row->tenant_id);
 	values[1] = NameGetDatum(&table);
-	tenancy_spi_exec("UPDATE tenancy.search_index SET filled = true WHERE index_name IN"
-					 " (SELECT i.index_name FROM tenancy.search_index i"
-					 "    JOIN tenancy.tenant t ON t.id = i.tenant_id"
-					 "    JOIN tenancy.sync_table s ON s.blueprint = t.blueprint"
-					 "     AND s.index_type = i.index_type"
-					 "   WHERE i.tenant_id = $1 AND s.table_name = $2 AND i.state = 'ready'"
-					 "     AND NOT i.filled FOR UPDATE OF i SKIP LOCKED)",
-					 2, types, values, NULL);
+	tenancy_spi_exec(sql, 2, types, values, NULL);
+}
+
+/* The index has had every row of the table: searches may use it. */
+void
+resync_row_filled(const ResyncRow *row)
+{
+	exec_for_table(row, "UPDATE tenancy.search_index SET filled = true WHERE index_name IN"
+						" (SELECT i.index_name FROM tenancy.search_index i"
+						"    JOIN tenancy.tenant t ON t.id = i.tenant_id"
+						"    JOIN tenancy.sync_table s ON s.blueprint = t.blueprint"
+						"     AND s.index_type = i.index_type"
+						"   WHERE i.tenant_id = $1 AND s.table_name = $2 AND i.state = 'ready'"
+						"     AND NOT i.filled FOR UPDATE OF i SKIP LOCKED)");
 }
 
 /* The table is gone: its index is made again without documents, if no table took its place. */
 void
 resync_row_empty_index(const ResyncRow *row)
 {
-	Oid		 types[2] = {INT8OID, NAMEOID};
-	Datum	 values[2];
-	NameData table;
-
-	namestrcpy(&table, row->table_name);
-	values[0] = Int64GetDatum(row->tenant_id);
-	values[1] = NameGetDatum(&table);
-	tenancy_spi_exec("UPDATE tenancy.search_index i SET state = 'emptying', filled = false,"
-					 " revision = revision + 1, attempts = 0, updated_at = now()"
-					 " FROM tenancy.tenant t JOIN tenancy.sync_table s ON s.blueprint = t.blueprint"
-					 " WHERE t.id = $1 AND s.table_name = $2 AND i.tenant_id = t.id"
-					 " AND i.index_type = s.index_type AND i.relation IS NULL"
-					 " AND i.state IN ('ready', 'altered') RETURNING i.alias",
-					 2, types, values, NULL);
+	exec_for_table(row,
+				   "UPDATE tenancy.search_index i SET state = 'emptying', filled = false,"
+				   " revision = revision + 1, attempts = 0, updated_at = now()"
+				   " FROM tenancy.tenant t JOIN tenancy.sync_table s ON s.blueprint = t.blueprint"
+				   " WHERE t.id = $1 AND s.table_name = $2 AND i.tenant_id = t.id"
+				   " AND i.index_type = s.index_type AND i.relation IS NULL"
+				   " AND i.state IN ('ready', 'altered') RETURNING i.alias");
 	if (SPI_processed > 0)
 		search_provision_altered(tenancy_spi_text(0, 1));
 }
