@@ -35,7 +35,7 @@ stop_servers() {
 start_postgres() {
   "$servers/pg-start" "$dir/pg" "$pg_port" wal_level=logical shared_buffers=1GB max_wal_size=8GB \
     shared_preload_libraries=pg_tenancy tenancy.search_lanes="$lanes" tenancy.search_url="$url" \
-    tenancy.redis_url="redis://127.0.0.1:$redis_port" "$@" >/dev/null
+    tenancy.redis_url="redis://127.0.0.1:$redis_port" ${PG_SETTINGS:-} "$@" >/dev/null
   postmaster=$(cat "$dir/pg/pid")
 }
 

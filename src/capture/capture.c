@@ -31,6 +31,10 @@
 #define BUSY_MS 1000 /* after WAL was read, look often for so long */
 #define BUSY_WAIT_MS 10
 #define IDLE_WAIT_MS 200
+#define COUNT_MS 100
+#define CROWD 100 /* wake-ups within COUNT_MS from which on naps are taken */
+#define NAP_MS 1
+#define EMPTY_NAPS 10 /* in which nothing came: the crowd is over */
 
 Capture *capture_decoding = NULL;
 
@@ -147,21 +151,52 @@ confirm(Capture *capture)
 	}
 }
 
+/*
+ * Commits that come so fast that waking us would cost them more than short naps cost us get
+ * these instead, until nothing comes any more.
+ */
+static void
+heed_crowd(Capture *capture, XLogRecPtr position)
+{
+	if (capture->naps > 0)
+		capture->naps = position != capture->slept_at ? EMPTY_NAPS : capture->naps - 1;
+	else if (has_passed(capture->counted_at, COUNT_MS))
+	{
+		capture->naps = capture->wakes >= CROWD ? EMPTY_NAPS : 0;
+		capture->counted_at = GetCurrentTimestamp();
+		capture->wakes = 0;
+	}
+	capture->slept_at = position;
+}
+
+/* How long to sleep at the most. */
+static long
+sleep_time(const Capture *capture)
+{
+	if (capture->naps > 0)
+		return NAP_MS;
+	return has_passed(capture->moved_at, BUSY_MS) ? IDLE_WAIT_MS : BUSY_WAIT_MS;
+}
+
 /* Sleeps until a commit, an answer of a sink, or for a while. */
 static void
 wait_for_wal(Capture *capture, XLogRecPtr position)
 {
-	static uint32 wait_event = 0;
-	long		  wait = has_passed(capture->moved_at, BUSY_MS) ? IDLE_WAIT_MS : BUSY_WAIT_MS;
+	static uint32	  wait_event = 0;
+	pg_atomic_uint32 *asleep = &capture->database->capture_asleep;
+	bool			  nap;
 
+	heed_crowd(capture, position);
+	nap = capture->naps > 0;
 	if (wait_event == 0)
 		wait_event = compat_wait_event("TenancyCaptureMain");
-	pg_atomic_write_u32(&capture->database->capture_asleep, 1);
+	pg_atomic_write_u32(asleep, nap ? 0 : 1);
 	pg_memory_barrier();
-	if (standby_fence(&capture->database->capture) <= position)
-		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, wait,
-						 wait_event);
-	pg_atomic_write_u32(&capture->database->capture_asleep, 0);
+	if (nap || standby_fence(&capture->database->capture) <= position)
+		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
+						 sleep_time(capture), wait_event);
+	if (!nap && pg_atomic_exchange_u32(asleep, 0) == 0)
+		capture->wakes++;
 	ResetLatch(MyLatch);
 	CHECK_FOR_INTERRUPTS();
 }

@@ -10,7 +10,7 @@
 
 #include "common/guc.h"
 
-int	  tenancy_bulk_actions = 1000;
+int	  tenancy_bulk_actions = 2000;
 int	  tenancy_bulk_bytes = 5120;
 char *tenancy_current_tenant = NULL;
 int	  tenancy_dirty_mem = 65536;
@@ -203,7 +203,7 @@ static void
 define_sync_settings(void)
 {
 	DefineCustomIntVariable("tenancy.bulk_actions", "Most operations in one bulk request.", NULL,
-							&tenancy_bulk_actions, 1000, 1, 100000, PGC_SIGHUP, 0, NULL, NULL,
+							&tenancy_bulk_actions, 2000, 1, 100000, PGC_SIGHUP, 0, NULL, NULL,
 							NULL);
 	DefineCustomIntVariable("tenancy.bulk_bytes", "Size at which a bulk request is closed.", NULL,
 							&tenancy_bulk_bytes, 5120, 16, 1024 * 100, PGC_SIGHUP, GUC_UNIT_KB,

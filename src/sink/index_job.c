@@ -216,7 +216,8 @@ index_job_find_name(IndexJob *job)
 static void
 took_create(IndexJob *job, const HttpReply *reply)
 {
-	if (reply->status == 200)
+	job->created = reply->status == 200;
+	if (job->created)
 		index_alter(job);
 	else if (reply->status == 400 && strstr(reply->body, "resource_already_exists_exception"))
 		add_alias(job);

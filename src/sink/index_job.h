@@ -36,6 +36,7 @@ struct IndexJob
 	bool		 refused;	 /* one of them with an error that stays; the index can be used */
 	bool		 missing;	 /* the index is not there */
 	bool		 cleared;	 /* an empty index with the alias's name was removed */
+	bool		 created;	 /* it was not there before */
 	bool		 awaited;	 /* no request to make it is under way any more */
 	bool		 done;
 	char		 error[SINK_REASON_MAX]; /* "" if it went well */

@@ -70,10 +70,20 @@ static char trouble[SINK_REASON_MAX]; /* last failure, "" once it was told */
 static const char *const failed_query = "UPDATE tenancy.search_index SET attempts = attempts + 1, "
 										"last_error = $4, updated_at = now()" THIS_INDEX;
 
+/* Has every row of the index's table sent again. */
 static const char *const resync_query =
 	"SELECT tenancy.request_resync('search', t.id, s.blueprint, s.table_name)"
 	" FROM tenancy.tenant t JOIN tenancy.sync_table s ON s.blueprint = t.blueprint"
 	" WHERE t.id = $1 AND s.index_type = $2";
+
+/* A resync that was asked for before the index was there need not look for other documents. */
+static const char *const fresh_query =
+	"UPDATE tenancy.resync r SET fresh = true WHERE (r.sink, r.tenant_id, r.table_name) IN"
+	" (SELECT w.sink, w.tenant_id, w.table_name FROM tenancy.resync w"
+	"    JOIN tenancy.tenant t ON t.id = w.tenant_id"
+	"    JOIN tenancy.sync_table s ON s.blueprint = t.blueprint AND s.table_name = w.table_name"
+	"   WHERE w.sink = 'search' AND w.tenant_id = $1 AND s.index_type = $2 AND w.phase = 'rows'"
+	"     AND w.started_at IS NULL FOR UPDATE OF w SKIP LOCKED)";
 
 #define MAKE_MISSING                                                                          \
 	"UPDATE tenancy.search_index i SET state = 'missing', attempts = 0, updated_at = now(), " \
@@ -202,14 +212,14 @@ advance_jobs(void)
 	return all_done;
 }
 
-/* Has every row of the index's table sent again. */
+/* Runs a query about the index's table: $1 tenant, $2 index type. */
 static void
-request_resync(const IndexJob *job)
+exec_for_table(const IndexJob *job, const char *sql)
 {
 	Oid	  types[] = {INT8OID, TEXTOID};
 	Datum values[] = {Int64GetDatum(job->tenant_id), CStringGetTextDatum(job->index_type)};
 
-	tenancy_spi_exec(resync_query, 2, types, values, NULL);
+	tenancy_spi_exec(sql, 2, types, values, NULL);
 }
 
 /* Runs a query on a job's row, if that is still as it was read; true if it was. */
@@ -243,7 +253,9 @@ write_result(const IndexJob *job)
 	{
 		usable = change_row(job, ready_query, job->error);
 		if (usable && strcmp(job->state, "missing") == 0)
-			request_resync(job);
+			exec_for_table(job, resync_query);
+		else if (usable && job->created && strcmp(job->state, "pending") == 0)
+			exec_for_table(job, fresh_query);
 		return usable;
 	}
 	return false;

@@ -129,6 +129,7 @@ CREATE TABLE tenancy.resync (
     started_at timestamptz,
     postponed_at timestamptz,
     again text CHECK (again IN ('rows', 'ghosts')),
+    fresh boolean NOT NULL DEFAULT false,
     PRIMARY KEY (sink, tenant_id, table_name)
 );
 COMMENT ON TABLE tenancy.resync IS 'Tables whose every row a sink still has to mark dirty; a row goes when its table is done';
@@ -136,6 +137,7 @@ COMMENT ON COLUMN tenancy.resync.phase IS 'rows: every row is being marked; ghos
 COMMENT ON COLUMN tenancy.resync.rows_done IS 'Rows the sink has got since it was asked for';
 COMMENT ON COLUMN tenancy.resync.started_at IS 'When the first row was looked at; NULL: not yet';
 COMMENT ON COLUMN tenancy.resync.again IS 'Phase to start anew with when this one is done, since more became dirty meanwhile; NULL: none';
+COMMENT ON COLUMN tenancy.resync.fresh IS 'The index was made after this was asked for, and every change has been seen since: no document can lack its row';
 COMMENT ON COLUMN tenancy.resync.postponed_at IS 'When others were let go first, see last_error';
 COMMENT ON COLUMN tenancy.resync.last_key IS 'Rows up to this position (OID of the leaf table, key columns) are done; NULL: none';
 
@@ -193,7 +195,8 @@ CREATE FUNCTION tenancy.request_resync(only_sink text, only_tenant bigint, only_
                AND (only_table IS NULL OR s.table_name OPERATOR(pg_catalog.=) only_table::name)
             ON CONFLICT (sink, tenant_id, table_name) DO UPDATE
                SET phase = 'rows', last_key = NULL, rows_done = 0, last_error = NULL, again = NULL,
-                   requested_at = pg_catalog.clock_timestamp(), started_at = NULL, postponed_at = NULL
+                   requested_at = pg_catalog.clock_timestamp(), started_at = NULL, postponed_at = NULL,
+                   fresh = false
             RETURNING 1)
         SELECT pg_catalog.count(*) FROM requested;
     END;

@@ -28,6 +28,7 @@
 #include "sync/target.h"
 
 #define CHUNK_KEYS 5000
+#define CHUNK_GROWS_MS 5000 /* a longer one would be repeated after a crash */
 #define PAUSE_MS 1000
 #define BARRIER_MS 20
 
@@ -152,7 +153,7 @@ end_table(void)
 {
 	resync_row_change(&resync.row,
 					  "UPDATE tenancy.resync SET phase = again, again = NULL, last_key = NULL,"
-					  "  rows_done = 0, started_at = NULL, postponed_at = NULL,"
+					  "  rows_done = 0, started_at = NULL, postponed_at = NULL, fresh = false,"
 					  "  requested_at = pg_catalog.clock_timestamp()"
 					  " WHERE " RESYNC_THIS_ROW " AND again IS NOT NULL",
 					  InvalidOid, (Datum) 0, 0);
@@ -165,10 +166,11 @@ end_table(void)
 static void
 end_phase(SinkWorker *worker)
 {
-	bool list = !resync.ghosts && worker->driver->list_open != NULL;
+	bool filled = !resync.ghosts && worker->driver->list_open != NULL;
+	bool list = filled && !resync_row_is_fresh(&resync.row);
 
 	deactivate(worker);
-	if (list)
+	if (filled)
 		resync_row_filled(&resync.row);
 	if (resync.gone && worker->kind == SINK_SEARCH)
 		resync_row_empty_index(&resync.row);
@@ -237,7 +239,7 @@ activate(SinkWorker *worker, int row)
 	if (!isnull)
 		key_from_array(&resync.position, DatumGetArrayTypeP(position));
 	resync.row.requested_at = DatumGetTimestampTz(tenancy_spi_datum(row, 6, &isnull));
-	resync.given = 0;
+	resync.given = resync.read = 0;
 	resync.at_end = false;
 	resync.gone = false;
 	resync.barrier = resync_barrier(&resync.row);
@@ -431,16 +433,31 @@ chunk_size(void)
 static void
 throttle(void)
 {
-	if (tenancy_resync_rate == 0 || resync.given == 0)
+	if (tenancy_resync_rate == 0 || resync.read == 0)
 		return;
 	throttled_until = Max(throttled_until, GetCurrentTimestamp());
-	throttled_until += resync.given * USECS_PER_SEC / tenancy_resync_rate;
+	throttled_until += resync.read * USECS_PER_SEC / tenancy_resync_rate;
+}
+
+/*
+ * True if the open chunk may grow: lanes would run dry at the end of each small one.  It is nearly
+ * worked off, and not so old that its position should be saved first.
+ */
+static bool
+chunk_may_grow(SinkWorker *worker)
+{
+	return active && !resync.ghosts && !resync.at_end && resync.given > 0 &&
+		   dirty_chunk_open(worker->dirty) <= CHUNK_KEYS &&
+		   dirty_memory(worker->dirty) < (Size) tenancy_dirty_mem * 1024 / 8 &&
+		   !TimestampDifferenceExceeds(resync.opened_at, GetCurrentTimestamp(), CHUNK_GROWS_MS);
 }
 
 /* Reads the next rows of the active table and marks them; needs a transaction. */
 static void
 next_rows(SinkWorker *worker)
 {
+	if (resync.given == 0)
+		resync.opened_at = GetCurrentTimestamp();
 	take_result(worker, resync_scan_rows(worker, &resync, chunk_size()));
 	throttle();
 }
@@ -466,7 +483,9 @@ step(SinkWorker *worker)
 		return false;
 	tenancy_tx_begin("pg_tenancy: marking rows of a resync");
 	tenancy_tx_bound_locks();
-	if (!settle(worker))
+	if (dirty_chunk_open(worker->dirty) > 0)
+		next_rows(worker);
+	else if (!settle(worker))
 		;
 	else if (!active)
 	{
@@ -529,7 +548,7 @@ is_due(SinkWorker *worker)
 {
 	listen_for_changes();
 	return (wanted || active) && worker->enabled && worker->received >= behind &&
-		   dirty_chunk_open(worker->dirty) == 0 &&
+		   (dirty_chunk_open(worker->dirty) == 0 || chunk_may_grow(worker)) &&
 		   GetCurrentTimestamp() >= Max(not_before, throttled_until);
 }
 

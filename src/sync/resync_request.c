@@ -56,7 +56,7 @@ resync_request_rows(const SinkTarget *target)
 				   "INSERT INTO tenancy.resync AS r (sink, tenant_id, table_name, phase)"
 				   " VALUES ($3, $1, $2::name, $4)"
 				   " ON CONFLICT (sink, tenant_id, table_name) DO UPDATE"
-				   " SET again = CASE WHEN r.phase = 'ghosts' OR r.phase = 'rows'"
+				   " SET fresh = false, again = CASE WHEN r.phase = 'ghosts' OR r.phase = 'rows'"
 				   "    AND r.started_at IS NOT NULL THEN $4 ELSE r.again END,"
 				   "  phase = CASE r.phase WHEN 'blocked' THEN 'rows' ELSE r.phase END,"
 				   "  requested_at = CASE r.phase WHEN 'blocked'"
@@ -72,7 +72,9 @@ resync_request_ghosts(const SinkTarget *target)
 				   "INSERT INTO tenancy.resync AS r (sink, tenant_id, table_name, phase)"
 				   " VALUES ($3, $1, $2::name, $4)"
 				   " ON CONFLICT (sink, tenant_id, table_name) DO UPDATE"
-				   " SET again = coalesce(r.again, $4) WHERE r.phase = 'ghosts'");
+				   " SET fresh = false, again = CASE r.phase WHEN 'ghosts'"
+				   "   THEN coalesce(r.again, $4) ELSE r.again END"
+				   " WHERE r.phase = 'ghosts' OR r.fresh");
 	resync_wake();
 }
 
@@ -85,7 +87,7 @@ resync_block(const SinkTarget *target, const char *sink, const char *reason)
 		"INSERT INTO tenancy.resync AS r (sink, tenant_id, table_name, phase, last_error)"
 		" VALUES ($3, $1, $2::name, 'blocked', $4)"
 		" ON CONFLICT (sink, tenant_id, table_name) DO UPDATE"
-		" SET phase = 'blocked', last_key = NULL, last_error = excluded.last_error,"
+		" SET phase = 'blocked', fresh = false, last_key = NULL, last_error = excluded.last_error,"
 		"     requested_at = pg_catalog.clock_timestamp()"
 		" WHERE r.phase <> 'blocked'");
 	resync_may_be_blocked = true;

@@ -45,6 +45,15 @@ resync_row_lock(const ResyncRow *row)
 	return SPI_processed > 0 ? ROW_BUSY : ROW_GONE;
 }
 
+/* True if the index cannot have documents without a row, as it was new when the resync was asked for. */
+bool
+resync_row_is_fresh(const ResyncRow *row)
+{
+	resync_row_change(row, "SELECT FROM tenancy.resync WHERE " RESYNC_THIS_ROW " AND fresh",
+					  InvalidOid, (Datum) 0, 0);
+	return SPI_processed > 0;
+}
+
 /*
  * Reads the rows of a sink that can be worked on, those with unready indices last.  The relation
  * comes from the same snapshot as the schema's name: by a name of before a rename it would

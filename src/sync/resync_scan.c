@@ -33,10 +33,12 @@ read_rows(SinkWorker *worker, Resync *resync, const SinkTarget *target, int most
 	RowReaderResult result = row_reader_open(target, &reader);
 
 	resetStringInfo(&resync->keys);
+	resync->read = 0;
 	if (result == ROWS_READY)
-		resync->given = row_reader_scan_keys(reader, resync->position.data, resync->position.len,
-											 most, &resync->keys);
-	resync->at_end = result == ROWS_GONE || (result == ROWS_READY && resync->given < most);
+		resync->read = row_reader_scan_keys(reader, resync->position.data, resync->position.len,
+											most, &resync->keys);
+	resync->given += resync->read;
+	resync->at_end = result == ROWS_GONE || (result == ROWS_READY && resync->read < most);
 	row_reader_close(reader);
 	return result_of(worker, target, result);
 }

@@ -12,15 +12,17 @@
 typedef struct Resync
 {
 	ResyncRow	   row;
-	Oid			   relid;	 /* InvalidOid: there is none any more */
-	Oid			   schema;	 /* of relid */
-	bool		   ghosts;	 /* phase */
-	StringInfoData position; /* last one given out, empty: none */
-	int64		   given;	 /* rows of the open chunk */
-	bool		   at_end;	 /* the phase gave all it has */
-	bool		   gone;	 /* there is no table any more */
-	TransactionId  barrier;	 /* older transactions must have ended before the first row is read */
-	uint64		   fence;	 /* batches up to this number must have ended before the listing */
+	Oid			   relid;	  /* InvalidOid: there is none any more */
+	Oid			   schema;	  /* of relid */
+	bool		   ghosts;	  /* phase */
+	StringInfoData position;  /* last one given out, empty: none */
+	int64		   given;	  /* rows of the open chunk */
+	int64		   read;	  /* of them, those read last */
+	TimestampTz	   opened_at; /* when its first was read */
+	bool		   at_end;	  /* the phase gave all it has */
+	bool		   gone;	  /* there is no table any more */
+	TransactionId  barrier;	  /* older transactions must have ended before the first row is read */
+	uint64		   fence;	  /* batches up to this number must have ended before the listing */
 	SinkListing	  *listing;
 	StringInfoData keys; /* of the chunk */
 } Resync;

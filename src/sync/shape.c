@@ -158,7 +158,7 @@ request_emptying(const ShapeChange *change)
 					 " ON CONFLICT (sink, tenant_id, table_name) DO UPDATE SET phase = 'ghosts',"
 					 "  last_key = NULL, last_error = NULL,"
 					 "  requested_at = clock_timestamp(), started_at = NULL,"
-					 "  postponed_at = NULL",
+					 "  postponed_at = NULL, fresh = false",
 					 3, types, values, NULL);
 }
 
@@ -180,7 +180,7 @@ request_resync(const ShapeChange *change)
 		tenancy_spi_exec("INSERT INTO tenancy.resync (sink, tenant_id, table_name, phase)"
 						 " VALUES ('search', $1, $2::name, 'ghosts')"
 						 " ON CONFLICT (sink, tenant_id, table_name) DO UPDATE"
-						 "  SET requested_at = clock_timestamp()",
+						 "  SET requested_at = clock_timestamp(), fresh = false",
 						 2, types, values, NULL);
 	if (change->cached)
 		tenancy_message_forget_tenant(change->tenant);

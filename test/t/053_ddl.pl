@@ -137,7 +137,9 @@ agrees('type taken back', 'typed');
 is(letters(), 0, 'type taken back: no letter is left');
 
 # A put that the server refuses.
-sql('ALTER TABLE tenant_one.typed DROP COLUMN dull', 'ALTER TABLE tenant_one.typed ADD COLUMN dull int, ADD COLUMN fine text');
+sql('ALTER TABLE tenant_one.typed DROP COLUMN dull', 'UPDATE tenant_one.typed SET n = n WHERE id = 3');
+ok(synced(), 'refused put: the column is seen to be gone');
+sql('ALTER TABLE tenant_one.typed ADD COLUMN dull int, ADD COLUMN fine text');
 sql(q{UPDATE tenant_one.typed SET dull = 5, fine = 'x' WHERE id < 50});
 ok(synced(), 'refused put: goes on');
 ok(wait_until(sub { sql(q{SELECT last_error FROM tenancy.search_index WHERE alias = 'typed_tenant_one' AND state = 'ready'}) =~ /dull/ }, 60), 'refused put: said')

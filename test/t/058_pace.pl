@@ -18,6 +18,7 @@ my $proxy = TenancyProxy->start(target => $search->port, http => 1);
 my $node = tenancy_node('pace', conf => <<CONF);
 tenancy.search_url = '@{[ $proxy->url ]}'
 tenancy.search_lanes = 4
+tenancy.bulk_actions = 1000
 tenancy.retry_max = 1s
 tenancy.search_timeout = 60s
 CONF
@@ -146,7 +147,7 @@ $proxy->fault('delay', ms => 3500, match => $bulk);
 ok(wait_until(sub { insert('t5', 200, 10); lanes('max(limit_actions)') < 1000 }, 90), 'nearly too slow: smaller requests, before one is too late');
 $proxy->clear;
 ok(synced(), 'slow: everything is in the sinks');
-$proxy->fault('stall', match => $bulk, times => 4);
+$proxy->fault('stall', match => $bulk);
 insert('t5', 2000, 10);
 ok(wait_until(sub { lanes('min(limit_actions)') < 500 }, 60), 'too slow: smaller still');
 $proxy->clear;
