@@ -13,9 +13,16 @@
 #include "sync/dead_letter.h"
 #include "sync/key.h"
 
+/* Hash that stands for a key among the known ones. */
+static uint64
+known_hash(Oid relid, const char *key, int length)
+{
+	return hash_bytes_extended((const unsigned char *) key, length, relid);
+}
+
 /* Notes that a key has a dead letter. */
 static void
-remember(SinkWorker *worker, uint32 hash)
+remember(SinkWorker *worker, uint64 hash)
 {
 	bool found;
 
@@ -26,7 +33,7 @@ remember(SinkWorker *worker, uint32 hash)
 static void
 make_set(SinkWorker *worker)
 {
-	HASHCTL ctl = {.keysize = sizeof(uint32), .entrysize = sizeof(uint32)};
+	HASHCTL ctl = {.keysize = sizeof(uint64), .entrysize = sizeof(uint64)};
 
 	ctl.hcxt = TopMemoryContext;
 	worker->dead =
@@ -54,7 +61,7 @@ dead_letter_load(SinkWorker *worker)
 
 		initStringInfo(&key);
 		key_from_array(&key, DatumGetArrayTypeP(tenancy_spi_datum(i, 2, &isnull)));
-		remember(worker, dirty_hash(DIRTY_ROW, (Oid) tenancy_spi_int64(i, 1), key.data, key.len));
+		remember(worker, known_hash((Oid) tenancy_spi_int64(i, 1), key.data, key.len));
 	}
 	pg_atomic_write_u64(&worker->shared->dead, SPI_processed);
 	tenancy_spi_end(&scope);
@@ -98,15 +105,19 @@ dead_letter_write(SinkWorker *worker, const DirtyEntry *entry, int64 tenant_id, 
 		" created_at = pg_catalog.now()",
 		8, types, values, NULL);
 	tenancy_spi_end(&scope);
-	remember(worker, entry->hash);
+	remember(worker, known_hash(entry->relid, entry->key, entry->key_length));
 }
 
 /* True if a key may have one. */
 bool
 dead_letter_known(SinkWorker *worker, const DirtyEntry *entry)
 {
-	return hash_get_num_entries(worker->dead) > 0 && entry->kind == DIRTY_ROW &&
-		   hash_search(worker->dead, &entry->hash, HASH_FIND, NULL) != NULL;
+	uint64 hash;
+
+	if (hash_get_num_entries(worker->dead) == 0 || entry->kind != DIRTY_ROW)
+		return false;
+	hash = known_hash(entry->relid, entry->key, entry->key_length);
+	return hash_search(worker->dead, &hash, HASH_FIND, NULL) != NULL;
 }
 
 /* Removes the one of a key that got in after all, if it is there; needs a transaction. */
@@ -136,5 +147,7 @@ dead_letter_remove(SinkWorker *worker, const DirtyEntry *entry)
 void
 dead_letter_forget(SinkWorker *worker, const DirtyEntry *entry)
 {
-	(void) hash_search(worker->dead, &entry->hash, HASH_REMOVE, NULL);
+	uint64 hash = known_hash(entry->relid, entry->key, entry->key_length);
+
+	(void) hash_search(worker->dead, &hash, HASH_REMOVE, NULL);
 }

@@ -445,7 +445,7 @@ doc_query_forgive(ErrorData *error)
 static DocResult
 handle_error(DocReader *reader, ErrorData *error, const char **reason)
 {
-	DocKey *key = &reader->keys[reader->next];
+	DocKey *key;
 
 	reader->writer = NULL; /* as far as it got */
 	reader->out->len = reader->start;
@@ -453,8 +453,9 @@ handle_error(DocReader *reader, ErrorData *error, const char **reason)
 	if (!doc_query_forgive(error))
 		return DOCS_LOCKED;
 	*reason = timed_out ? "its document took longer than tenancy.document_timeout" : error->message;
-	if (!reader->opened)
+	if (!reader->opened || reader->next >= reader->nkeys)
 		return DOCS_REFUSED;
+	key = &reader->keys[reader->next];
 	key->state = DOC_FAILED;
 	key->error = *reason;
 	reader->next++;

@@ -43,6 +43,7 @@ static Resync	   resync;
 static TimestampTz throttled_until = 0;		   /* tenancy.resync_rate */
 static int		   barrier_pause = BARRIER_MS; /* before the barriers are looked at again */
 static bool		   barred = false;			   /* a table waits for its barrier */
+static int64	   skip = 0;				   /* rows that were looked at in vain */
 
 /* Look at tenancy.resync again. */
 void
@@ -323,7 +324,10 @@ unblock_rows(SinkWorker *worker)
 	unblock = resync_may_be_blocked = SPI_processed > 0;
 }
 
-/* Chooses the next table whose target is ready, those with unready indices last. */
+/*
+ * Chooses the next table whose target is ready, those with unready indices last.  Where none of
+ * many is, others are looked at the next time.
+ */
 static bool
 choose(SinkWorker *worker)
 {
@@ -331,16 +335,18 @@ choose(SinkWorker *worker)
 	SpiScope	  scope;
 	bool		  chosen = false;
 
+	resync.row.sink = NULL;
 	tenancy_spi_begin_as_owner(&scope);
 	if (unblock)
 		unblock_rows(worker);
-	resync_row_list(worker->driver->name);
-	wanted = SPI_processed > 0 || unblock;
+	resync_row_list(worker->driver->name, skip);
+	wanted = SPI_processed > 0 || unblock || skip > 0;
 	barred = false;
 	for (uint64 row = 0; row < SPI_processed; row++)
 		note_seen(row);
 	for (uint64 row = 0; row < SPI_processed && !chosen; row++)
 		chosen = try_row(worker, row, oldest);
+	skip = chosen || SPI_processed < RESYNC_LIST_MOST ? 0 : skip + RESYNC_LIST_MOST;
 	if (chosen)
 		note_start();
 	tenancy_spi_end(&scope);
@@ -503,11 +509,14 @@ step(SinkWorker *worker)
 	return not_before == 0 && (active || wanted);
 }
 
-/* Puts the active table last. */
+/* Puts the table at hand last, if the error was not met before there was one. */
 static void
 put_off(void *arg)
 {
-	put_last(arg, "");
+	if (resync.row.sink != NULL)
+		put_last(arg, "");
+	deactivate(arg);
+	pause_scan();
 }
 
 /* The scan met an error: shows it, and lets other tables go first. */

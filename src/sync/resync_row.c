@@ -55,15 +55,16 @@ resync_row_is_fresh(const ResyncRow *row)
 }
 
 /*
- * Reads the rows of a sink that can be worked on, those with unready indices last.  The relation
+ * Reads rows of a sink that can be worked on, all but the first few, those with unready indices last.  The relation
  * comes from the same snapshot as the schema's name: by a name of before a rename it would
  * look as if it were gone, and the resync over.
  */
 void
-resync_row_list(const char *sink)
+resync_row_list(const char *sink, int64 skip)
 {
-	Oid	  types[1] = {TEXTOID};
-	Datum values[1] = {CStringGetTextDatum(sink)};
+	Oid	  types[3] = {TEXTOID, INT8OID, INT8OID};
+	Datum values[3] = {CStringGetTextDatum(sink), Int64GetDatum(RESYNC_LIST_MOST),
+					   Int64GetDatum(skip)};
 
 	tenancy_spi_exec(
 		"SELECT r.tenant_id, r.table_name, r.phase, r.last_key, c.oid::bigint, r.requested_at"
@@ -76,8 +77,8 @@ resync_row_list(const char *sink)
 		" ORDER BY r.sink = 'search' AND EXISTS (SELECT FROM tenancy.search_index i"
 		"    WHERE i.tenant_id = r.tenant_id AND i.state <> 'ready'),"
 		"  greatest(r.requested_at, r.postponed_at)"
-		" LIMIT 1000",
-		1, types, values, NULL);
+		" LIMIT $2 OFFSET $3",
+		3, types, values, NULL);
 }
 
 /* Runs a statement about the row's table: $1 tenant, $2 table. */

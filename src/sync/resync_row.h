@@ -18,6 +18,8 @@ typedef struct ResyncRow
 	TimestampTz requested_at;
 } ResyncRow;
 
+#define RESYNC_LIST_MOST 1000 /* rows of a list */
+
 typedef enum RowLock
 {
 	ROW_LOCKED_BY_US,
@@ -31,7 +33,7 @@ extern void	   resync_row_change(const ResyncRow *row, const char *sql, Oid type
 extern RowLock resync_row_lock(const ResyncRow *row);
 extern bool	   resync_row_is_fresh(const ResyncRow *row);
 /* tenant_id, table_name, phase, last_key, relation, requested_at of rows that can be worked on. */
-extern void resync_row_list(const char *sink);
+extern void resync_row_list(const char *sink, int64 skip);
 /* The table is gone: its index is made again without documents. */
 extern void resync_row_empty_index(const ResyncRow *row);
 extern void resync_row_filled(const ResyncRow *row);

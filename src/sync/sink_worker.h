@@ -34,7 +34,7 @@ typedef struct SinkWorker
 	DatabaseShared	 *database;
 	SinkShared		 *shared;
 	DirtySet		 *dirty;
-	HTAB			 *dead; /* hashes of keys that have a dead letter */
+	HTAB			 *dead; /* hashes, of 64 bits, of keys that have a dead letter */
 	int				  nlanes;
 	SyncLane		 *lanes;
 	PaceServer		  pace;

@@ -48,6 +48,16 @@ INSERT INTO tenant_one.case_studies (title, industry) SELECT 'one ' || n, CASE W
 INSERT INTO tenant_two.case_studies (title, industry) SELECT 'two ' || n, CASE WHEN n > 10 THEN 'x' END FROM generate_series(1, 50) n;
 SQL
 agrees('start');
+
+# Workers that start while tenancy.resync is locked, before any of its rows was looked at.
+my $early = open_session('LOCK TABLE tenancy.resync IN ACCESS EXCLUSIVE MODE');
+sql(q{SELECT count(pg_terminate_backend(pid, 10000)) FROM pg_stat_activity WHERE backend_type LIKE 'pg_tenancy % sink'});
+ok($node->poll_query_until('postgres', q{SELECT count(*) = 2 FROM tenancy.stat_sync WHERE sink <> 'capture' AND state = 'running' AND last_error LIKE '%lock timeout%'}),
+	'tenancy.resync is locked at the start: the workers say so');
+goes_on('one', 'tenancy.resync is locked at the start');
+end($early);
+agrees('no lock any more');
+unlike(slurp_file($node->logfile), qr/terminated by signal/, 'tenancy.resync is locked at the start: no worker died');
 my @workers = worker_pids($node, 'pg_tenancy %');
 
 # Dead letters: one that is there, one that is to be written.  A keyword longer than Lucene's limit is refused
