@@ -12,6 +12,7 @@
 
 #include "common/guc.h"
 #include "common/spi.h"
+#include "sink/text.h"
 #include "sync/batch.h"
 #include "sync/batch_builder.h"
 #include "sync/dead_letter.h"
@@ -84,8 +85,8 @@ refuse_document(BatchBuilder *builder, SinkItem *item, int start)
 
 	item->outcome = SINK_REFUSED;
 	item->status = 413;
-	snprintf(item->reason, SINK_REASON_MAX, "the document has %d bytes, the limit is %d",
-			 docs->len - start, DOCUMENT_MAX);
+	sink_set_textf(item->reason, SINK_REASON_MAX, "the document has %d bytes, the limit is %d",
+				   docs->len - start, DOCUMENT_MAX);
 	docs->len = start;
 	docs->data[start] = '\0';
 }
@@ -228,10 +229,10 @@ refuse_run(BatchBuilder *builder, int end, const SinkTarget *target)
 		batch_park_run(builder, end, PARK_LOCKED_MS); /* its key may have other columns by now */
 		return;
 	}
-	snprintf(error, sizeof(error),
-			 "relation %u of tenant \"%s\" is not synced: it has no unique index on its key "
-			 "columns",
-			 target->relid, target->tenant);
+	sink_set_textf(error, sizeof(error),
+				   "relation %u of tenant \"%s\" is not synced: it has no unique index on its key "
+				   "columns",
+				   target->relid, target->tenant);
 	worker_set_error(&worker->shared->worker, error);
 	resync_block(target, worker->driver->name, error);
 	batch_drop_run(builder, end);

@@ -4,6 +4,7 @@
  */
 #include "postgres.h"
 
+#include "sink/text.h"
 #include "sync/batch_builder.h"
 #include "sync/dead_letter.h"
 #include "sync/doc_query.h"
@@ -70,8 +71,9 @@ refuse_documents(BatchBuilder *builder, int end, const SinkTarget *target, const
 	SinkWorker *worker = builder->worker;
 	char		error[SHARED_ERROR_MAX];
 
-	snprintf(error, sizeof(error), "documents of relation %u of tenant \"%s\" cannot be made: %s",
-			 target->relid, target->tenant, reason);
+	sink_set_textf(error, sizeof(error),
+				   "documents of relation %u of tenant \"%s\" cannot be made: %s", target->relid,
+				   target->tenant, reason);
 	worker_set_error(&worker->shared->worker, error);
 	resync_block(target, worker->driver->name, error);
 	if (changes != doc_query_changes())

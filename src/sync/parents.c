@@ -16,6 +16,7 @@
 #include "common/attempt.h"
 #include "common/guc.h"
 #include "common/spi.h"
+#include "sink/text.h"
 #include "sync/depends_on.h"
 #include "sync/doc_query.h"
 #include "sync/key.h"
@@ -187,8 +188,9 @@ on_failure(Lookup *lookup, const ErrorData *error)
 	SinkWorker *worker = lookup->worker;
 	char		text[SHARED_ERROR_MAX];
 
-	snprintf(text, sizeof(text), "rows of tenant \"%s\" joined with \"%s\" could not be found: %s",
-			 lookup->target->tenant, lookup->dependency->joined, error->message);
+	sink_set_textf(text, sizeof(text),
+				   "rows of tenant \"%s\" joined with \"%s\" could not be found: %s",
+				   lookup->target->tenant, lookup->dependency->joined, error->message);
 	worker_set_error(&worker->shared->worker, text);
 	parents_mark_all(worker, lookup->entries[lookup->done++]);
 }
