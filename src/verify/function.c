@@ -4,6 +4,8 @@
  */
 #include "postgres.h"
 
+#include "catalog/namespace.h"
+#include "catalog/pg_namespace.h"
 #include "catalog/pg_type.h"
 #include "fmgr.h"
 #include "funcapi.h"
@@ -14,6 +16,7 @@
 #include "postmaster/bgworker.h"
 #include "storage/dsm.h"
 #include "storage/ipc.h"
+#include "storage/lmgr.h"
 #include "storage/proc.h"
 #include "storage/shm_mq.h"
 #include "storage/shm_toc.h"
@@ -38,6 +41,8 @@ typedef struct VerifyCall
 	dsm_segment			   *segment;
 	shm_mq_handle		   *queue;
 	BackgroundWorkerHandle *worker; /* NULL: not started */
+	LOCKTAG					tag;
+	bool					locked;
 } VerifyCall;
 
 /* Copies a name that is not null; one that has to be cut is longer than any there is. */
@@ -141,6 +146,16 @@ make_segment(VerifyCall *call, const VerifyRequest *request)
 	call->queue = shm_mq_attach(queue, call->segment, NULL);
 }
 
+/* Waits until no other session of this database verifies: each would take a worker and the disk. */
+static void
+wait_for_turn(VerifyCall *call)
+{
+	SET_LOCKTAG_OBJECT(call->tag, MyDatabaseId, NamespaceRelationId,
+					   get_namespace_oid("tenancy", false), 1);
+	(void) LockAcquire(&call->tag, ExclusiveLock, true, false);
+	call->locked = true;
+}
+
 /* Starts the worker. */
 static void
 start_worker(VerifyCall *call)
@@ -234,7 +249,7 @@ receive(VerifyCall *call, ReturnSetInfo *result)
 	} while (on_message(result, data, length));
 }
 
-/* Ends the worker, if it is still there. */
+/* Ends the worker, if it is still there, and lets others have their turn. */
 static void
 end_worker(int code, Datum arg)
 {
@@ -243,6 +258,9 @@ end_worker(int code, Datum arg)
 	if (call->worker != NULL)
 		TerminateBackgroundWorker(call->worker);
 	call->worker = NULL;
+	if (call->locked)
+		(void) LockRelease(&call->tag, ExclusiveLock, true);
+	call->locked = false;
 }
 
 /* tenancy.verify(tenant, relation, repair) */
@@ -258,6 +276,7 @@ tenancy_verify(PG_FUNCTION_ARGS)
 	make_segment(call, &request);
 	PG_ENSURE_ERROR_CLEANUP(end_worker, PointerGetDatum(call));
 	{
+		wait_for_turn(call);
 		start_worker(call);
 		receive(call, (ReturnSetInfo *) fcinfo->resultinfo);
 	}
