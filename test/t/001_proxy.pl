@@ -118,7 +118,7 @@ $nobody->stop;
 my $dir = $PostgreSQL::Test::Utils::tmp_check;
 system("openssl req -x509 -newkey rsa:2048 -nodes -days 9 -subj /CN=localhost -addext subjectAltName=IP:127.0.0.1 -keyout '$dir/key.pem' -out '$dir/cert.pem' 2>/dev/null") == 0 or die;
 my $tls = TenancyProxy->start(target => $search->port, tls => { cert => "$dir/cert.pem", key => "$dir/key.pem" }, require_auth => 'ApiKey abc');
-my $curl = "curl -sS --noproxy '*' --max-time 5 --cacert '$dir/cert.pem'";
+my $curl = "curl -sS --noproxy '*' --max-time 60 --cacert '$dir/cert.pem'";
 my $code = "-o /dev/null -w '%{http_code}'";
 is(`$curl $code ${\$tls->url}/`, '401', 'TLS: who is that');
 is(`$curl $code -H 'Authorization: ApiKey abc' ${\$tls->url}/`, '200', 'TLS: come in');
