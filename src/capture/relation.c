@@ -27,6 +27,7 @@
 #include "utils/syscache.h"
 
 #include "capture/capture.h"
+#include "common/array.h"
 #include "common/spi.h"
 #include "sync/key.h"
 
@@ -199,19 +200,10 @@ has_elements(Relation table, HeapTuple tuple, const char *name)
 List *
 capture_names_in(Relation table, HeapTuple tuple, const char *name)
 {
-	bool   isnull;
-	Datum  value = capture_column(table, tuple, name, &isnull);
-	Datum *elements;
-	int	   n;
-	List  *names = NIL;
+	bool  isnull;
+	Datum value = capture_column(table, tuple, name, &isnull);
 
-	if (isnull)
-		return NIL;
-	deconstruct_array(DatumGetArrayTypeP(value), TEXTOID, -1, false, TYPALIGN_INT, &elements, NULL,
-					  &n);
-	for (int i = 0; i < n; i++)
-		names = lappend(names, TextDatumGetCString(elements[i]));
-	return names;
+	return isnull ? NIL : tenancy_text_list(value);
 }
 
 /* Sinks and key columns that tenancy.sync_table names for a table; *names NIL: the primary key. */

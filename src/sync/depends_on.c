@@ -12,6 +12,7 @@
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 
+#include "common/array.h"
 #include "common/errors.h"
 #include "common/jsonb.h"
 #include "common/spi.h"
@@ -176,19 +177,10 @@ depends_on_write(const char *blueprint, const char *table_name, Jsonb *depends_o
 static List *
 name_list(int row, int column)
 {
-	bool   isnull;
-	Datum  value = tenancy_spi_datum(row, column, &isnull);
-	Datum *elements;
-	int	   n;
-	List  *names = NIL;
+	bool  isnull;
+	Datum value = tenancy_spi_datum(row, column, &isnull);
 
-	if (isnull)
-		return NIL;
-	deconstruct_array(DatumGetArrayTypeP(value), TEXTOID, -1, false, TYPALIGN_INT, &elements, NULL,
-					  &n);
-	for (int i = 0; i < n; i++)
-		names = lappend(names, TextDatumGetCString(elements[i]));
-	return names;
+	return isnull ? NIL : tenancy_text_list(value);
 }
 
 /* Takes a row of a query for joined_table, columns, parent_columns, parents. */
