@@ -137,9 +137,11 @@ sub end_worker
 sub start_again
 {
 	my ($self) = @_;
-	for (1 .. 60)
+	for (1 .. 120)
 	{
-		return if $self->{node}->start(fail_ok => 1);
+		my ($pid) = split /\n/, eval { PostgreSQL::Test::Utils::slurp_file($self->{node}->data_dir . '/postmaster.pid') } // '';
+		return if !($pid && kill(0, $pid)) && $self->{node}->start(fail_ok => 1);
+		$self->{node}{_pid} = undef; # of the one that was found there, which would be taken for ours
 		sleep 0.5;
 	}
 	die "PostgreSQL does not start again\n";
