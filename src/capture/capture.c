@@ -156,17 +156,18 @@ confirm(Capture *capture)
  * these instead, until nothing comes any more.
  */
 static void
-heed_crowd(Capture *capture, XLogRecPtr position)
+heed_crowd(Capture *capture)
 {
+	bool more = pg_atomic_exchange_u32(&capture->database->committed, 0) != 0;
+
 	if (capture->naps > 0)
-		capture->naps = position != capture->slept_at ? EMPTY_NAPS : capture->naps - 1;
+		capture->naps = more ? EMPTY_NAPS : capture->naps - 1;
 	else if (has_passed(capture->counted_at, COUNT_MS))
 	{
 		capture->naps = capture->wakes >= CROWD ? EMPTY_NAPS : 0;
 		capture->counted_at = GetCurrentTimestamp();
 		capture->wakes = 0;
 	}
-	capture->slept_at = position;
 }
 
 /* How long to sleep at the most. */
@@ -186,7 +187,7 @@ wait_for_wal(Capture *capture, XLogRecPtr position)
 	pg_atomic_uint32 *asleep = &capture->database->capture_asleep;
 	bool			  nap;
 
-	heed_crowd(capture, position);
+	heed_crowd(capture);
 	nap = capture->naps > 0;
 	if (wait_event == 0)
 		wait_event = compat_wait_event("TenancyCaptureMain");

@@ -29,7 +29,6 @@ typedef struct Capture
 	TimestampTz		counted_at;		  /* wake-ups by commits are counted since */
 	int				wakes;			  /* so many */
 	int				naps;			  /* naps to take instead, since these are too many */
-	XLogRecPtr		slept_at;		  /* position before the last wait */
 	uint8			told;			  /* bit per RingKind, told in the transaction being replayed */
 	bool			old_registry;	  /* it began before the registry's last change */
 	uint64			registry_lsn;	  /* commit of that change */

@@ -306,27 +306,10 @@ note_start(void)
 						  InvalidOid, (Datum) 0, 0);
 }
 
-/* Gives blocked tables another try; those that somebody is changing later. */
-static void
-unblock_rows(SinkWorker *worker)
-{
-	Oid	  types[1] = {TEXTOID};
-	Datum values[1] = {CStringGetTextDatum(worker->driver->name)};
-
-	tenancy_spi_exec("UPDATE tenancy.resync r SET phase = 'rows'"
-					 " FROM (SELECT sink, tenant_id, table_name FROM tenancy.resync"
-					 "        WHERE sink = $1 AND phase = 'blocked' FOR UPDATE SKIP LOCKED) b"
-					 " WHERE r.sink = b.sink AND r.tenant_id = b.tenant_id"
-					 "   AND r.table_name = b.table_name",
-					 1, types, values, NULL);
-	tenancy_spi_exec("SELECT FROM tenancy.resync WHERE sink = $1 AND phase = 'blocked' LIMIT 1", 1,
-					 types, values, NULL);
-	unblock = resync_may_be_blocked = SPI_processed > 0;
-}
-
 /*
  * Chooses the next table whose target is ready, those with unready indices last.  Where none of
- * many is, others are looked at the next time.
+ * many is, others are looked at the next time; those that wait for a barrier are looked at again,
+ * since barriers of very many are not kept.
  */
 static bool
 choose(SinkWorker *worker)
@@ -338,7 +321,7 @@ choose(SinkWorker *worker)
 	resync.row.sink = NULL;
 	tenancy_spi_begin_as_owner(&scope);
 	if (unblock)
-		unblock_rows(worker);
+		unblock = resync_may_be_blocked = resync_row_unblock(worker->driver->name);
 	resync_row_list(worker->driver->name, skip);
 	wanted = SPI_processed > 0 || unblock || skip > 0;
 	barred = false;
@@ -346,7 +329,7 @@ choose(SinkWorker *worker)
 		note_seen(row);
 	for (uint64 row = 0; row < SPI_processed && !chosen; row++)
 		chosen = try_row(worker, row, oldest);
-	skip = chosen || SPI_processed < RESYNC_LIST_MOST ? 0 : skip + RESYNC_LIST_MOST;
+	skip = chosen || barred || SPI_processed < RESYNC_LIST_MOST ? 0 : skip + RESYNC_LIST_MOST;
 	if (chosen)
 		note_start();
 	tenancy_spi_end(&scope);
@@ -454,16 +437,32 @@ chunk_may_grow(SinkWorker *worker)
 {
 	return active && !resync.ghosts && !resync.at_end && resync.given > 0 &&
 		   dirty_chunk_open(worker->dirty) <= CHUNK_KEYS &&
+		   !hold_keeps_scan(resync.relid, resync.schema) &&
 		   dirty_memory(worker->dirty) < (Size) tenancy_dirty_mem * 1024 / 8 &&
 		   !TimestampDifferenceExceeds(resync.opened_at, GetCurrentTimestamp(), CHUNK_GROWS_MS);
 }
 
-/* Reads the next rows of the active table and marks them; needs a transaction. */
+/* Lets the open chunk be worked off before more is read: its position must be saved first. */
+static void
+stop_growing(void)
+{
+	resync.opened_at = 0;
+}
+
+/* Adds rows to the open chunk; needs a transaction. */
+static void
+grow_chunk(SinkWorker *worker)
+{
+	if (resync_scan_rows(worker, &resync, chunk_size()) != SCAN_DONE)
+		stop_growing();
+	throttle();
+}
+
+/* Reads the first rows of a chunk of the active table and marks them; needs a transaction. */
 static void
 next_rows(SinkWorker *worker)
 {
-	if (resync.given == 0)
-		resync.opened_at = GetCurrentTimestamp();
+	resync.opened_at = GetCurrentTimestamp();
 	take_result(worker, resync_scan_rows(worker, &resync, chunk_size()));
 	throttle();
 }
@@ -490,7 +489,7 @@ step(SinkWorker *worker)
 	tenancy_tx_begin("pg_tenancy: marking rows of a resync");
 	tenancy_tx_bound_locks();
 	if (dirty_chunk_open(worker->dirty) > 0)
-		next_rows(worker);
+		grow_chunk(worker);
 	else if (!settle(worker))
 		;
 	else if (!active)
@@ -527,7 +526,9 @@ note_error(SinkWorker *worker, const char *message)
 	target_flush(); /* what was noted in the transaction is rolled back */
 	unblock = resync_may_be_blocked = true;
 	worker_set_error(&worker->shared->worker, message);
-	if (!tenancy_tx_try("pg_tenancy: putting a resync off", put_off, worker))
+	if (dirty_chunk_open(worker->dirty) > 0)
+		stop_growing();
+	else if (!tenancy_tx_try("pg_tenancy: putting a resync off", put_off, worker))
 	{
 		deactivate(worker);
 		pause_scan();

@@ -45,6 +45,27 @@ resync_row_lock(const ResyncRow *row)
 	return SPI_processed > 0 ? ROW_BUSY : ROW_GONE;
 }
 
+/*
+ * Gives a sink's blocked tables another try, those that somebody is changing later.  True if there
+ * are such.
+ */
+bool
+resync_row_unblock(const char *sink)
+{
+	Oid	  types[1] = {TEXTOID};
+	Datum values[1] = {CStringGetTextDatum(sink)};
+
+	tenancy_spi_exec("UPDATE tenancy.resync r SET phase = 'rows'"
+					 " FROM (SELECT sink, tenant_id, table_name FROM tenancy.resync"
+					 "        WHERE sink = $1 AND phase = 'blocked' FOR UPDATE SKIP LOCKED) b"
+					 " WHERE r.sink = b.sink AND r.tenant_id = b.tenant_id"
+					 "   AND r.table_name = b.table_name",
+					 1, types, values, NULL);
+	tenancy_spi_exec("SELECT FROM tenancy.resync WHERE sink = $1 AND phase = 'blocked' LIMIT 1", 1,
+					 types, values, NULL);
+	return SPI_processed > 0;
+}
+
 /* True if the index cannot have documents without a row, as it was new when the resync was asked for. */
 bool
 resync_row_is_fresh(const ResyncRow *row)

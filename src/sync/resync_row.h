@@ -31,6 +31,7 @@ typedef enum RowLock
 extern void	   resync_row_change(const ResyncRow *row, const char *sql, Oid type, Datum value,
 								 int64 count);
 extern RowLock resync_row_lock(const ResyncRow *row);
+extern bool	   resync_row_unblock(const char *sink);
 extern bool	   resync_row_is_fresh(const ResyncRow *row);
 /* tenant_id, table_name, phase, last_key, relation, requested_at of rows that can be worked on. */
 extern void resync_row_list(const char *sink, int64 skip);

@@ -98,6 +98,7 @@ init_database(DatabaseShared *database, char *rings)
 	init_worker(&database->verify);
 	pg_atomic_init_u32(&database->absent, 0);
 	pg_atomic_init_u32(&database->capture_asleep, 0);
+	pg_atomic_init_u32(&database->committed, 0);
 	pg_atomic_init_u32(&database->capture_stuck, 0);
 	pg_atomic_init_u64(&database->captured, 0);
 	pg_atomic_init_u64(&database->confirmed, 0);

@@ -101,9 +101,11 @@ typedef struct DatabaseShared
 	WorkerShared	 capture;
 	pg_atomic_uint32 absent;		 /* capture found that the extension is gone */
 	pg_atomic_uint32 capture_asleep; /* a commit must set its latch */
-	pg_atomic_uint32 capture_stuck;	 /* a sink that makes room in its ring must set its latch */
-	pg_atomic_uint64 captured;		 /* LSN decoded so far */
-	pg_atomic_uint64 confirmed;		 /* LSN the slot has been confirmed at */
+	pg_atomic_uint32
+		committed; /* a transaction that wrote has committed since capture cleared it */
+	pg_atomic_uint32 capture_stuck; /* a sink that makes room in its ring must set its latch */
+	pg_atomic_uint64 captured;		/* LSN decoded so far */
+	pg_atomic_uint64 confirmed;		/* LSN the slot has been confirmed at */
 	SinkShared		 sinks[SINK_COUNT];
 	WorkerShared	 verify; /* the sampling one */
 } DatabaseShared;

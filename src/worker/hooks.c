@@ -51,7 +51,11 @@ wake_capture(void)
 	if (!TransactionIdIsValid(GetTopTransactionIdIfAny()))
 		return;
 	database = my_database();
-	if (database != NULL && pg_atomic_read_u32(&database->capture_asleep) != 0 &&
+	if (database == NULL)
+		return;
+	if (pg_atomic_read_u32(&database->committed) == 0)
+		pg_atomic_write_u32(&database->committed, 1);
+	if (pg_atomic_read_u32(&database->capture_asleep) != 0 &&
 		pg_atomic_exchange_u32(&database->capture_asleep, 0) != 0)
 		worker_wake(&database->capture);
 }
