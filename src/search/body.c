@@ -139,6 +139,9 @@ append_filter(json_t *list, const SearchFilter *filter)
 			for (int i = 0; i < filter->nvalues; i++)
 				append(values, string(filter->values[i]));
 			break;
+		case FILTER_EXISTS:
+			put(put(clause, "exists", new_object()), "field", string(filter->name));
+			break;
 		case FILTER_RANGE:
 			values = put(put(clause, "range", new_object()), name, new_object());
 			for (int i = 0; i < filter->nvalues; i++)
@@ -166,13 +169,16 @@ put_sort(json_t *root, const SearchTarget *target, const SearchRequest *request)
 	json_t	 *sort = put(root, "sort", json_array());
 	ListCell *lc;
 
-	if (request->newest_first)
-		append_sort(sort, "created_at", "desc", "date");
-	else
-		append_sort(sort, "_score", "desc", NULL);
+	foreach (lc, request->sort)
+	{
+		SearchSort *by = lfirst(lc);
+
+		append_sort(sort, by->name ? search_sort_property(target, by->name) : "_score",
+					by->descending ? "desc" : "asc", by->name ? "keyword" : NULL);
+	}
 	foreach (lc, target->key_columns)
-		if (search_can_sort_by(target, lfirst(lc)))
-			append_sort(sort, lfirst(lc), "asc", "keyword");
+		if (search_sort_property(target, lfirst(lc)) != NULL)
+			append_sort(sort, search_sort_property(target, lfirst(lc)), "asc", "keyword");
 }
 
 /* Fills the body; each value hangs under root as soon as it is made. */

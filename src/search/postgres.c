@@ -255,14 +255,15 @@ append_order(StringInfo sql, Relation table, const SearchTarget *target,
 			 const SearchRequest *request)
 {
 	Form_pg_attribute created_at = find_column(table, "created_at");
+	bool			  newest_first = !search_sorts_by_score(request);
 	ListCell		 *lc;
 
-	if (request->newest_first && created_at == NULL)
+	if (newest_first && created_at == NULL)
 		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 						errmsg("cannot sort table \"%s\" by age", RelationGetRelationName(table)),
 						errdetail("It has no column \"%s\".", "created_at")));
 	appendStringInfoString(sql, " ORDER BY ");
-	if (!request->newest_first)
+	if (!newest_first)
 		appendStringInfoString(sql, "2 DESC");
 	else
 		appendStringInfo(sql, "t.created_at DESC%s", created_at->attnotnull ? "" : " NULLS LAST");
@@ -365,6 +366,34 @@ run(Statement *statement, const SearchTarget *target, const SearchRequest *reque
 	tenancy_spi_end(&scope);
 }
 
+/* Refuses what only the server can do. */
+static void
+refuse_unsupported(const SearchRequest *request)
+{
+	const char *what = NULL;
+	SearchSort *sort = linitial(request->sort);
+	ListCell   *lc;
+
+	foreach (lc, request->filters)
+		if (((SearchFilter *) lfirst(lc))->negated ||
+			((SearchFilter *) lfirst(lc))->kind == FILTER_EXISTS)
+			what = "filters with null, exists or not";
+	if (list_length(request->sort) > 1 ||
+		(sort->name != NULL && (strcmp(sort->name, "created_at") != 0 || !sort->descending)))
+		what = "sort by a column";
+	if (request->total != SEARCH_TOTAL_EXACT)
+		what = "total";
+	if (request->fields != NIL || request->fuzzy || request->min_score != NULL)
+		what = "fields, fuzzy and min_score";
+	if (request->facets != NIL || request->highlight != NULL || request->suggest)
+		what = "facets, highlight and suggest";
+	if (request->source != NIL || request->no_source || request->after != NULL)
+		what = "source and after";
+	if (what != NULL)
+		ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+						errmsg("the PostgreSQL engine does not know %s", what)));
+}
+
 /* Searches the table; fallback says why the server was not used, NULL: nobody asked for it. */
 void
 search_postgres(const SearchTarget *target, const SearchRequest *request, SearchResult *result,
@@ -372,6 +401,7 @@ search_postgres(const SearchTarget *target, const SearchRequest *request, Search
 {
 	Statement statement = {.table = table_open(target->relid, NoLock)};
 
+	refuse_unsupported(request);
 	prepare(&statement, request, fallback);
 	run(&statement, target, request, result);
 	result->engine = "postgresql";

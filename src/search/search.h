@@ -8,46 +8,8 @@
 #include "nodes/pg_list.h"
 #include "utils/jsonb.h"
 
+#include "search/request.h"
 #include "tenant/tenant.h"
-
-#define SEARCH_PAGE_SIZE_MAX 1000
-#define SEARCH_WINDOW_MAX 10000 /* the servers' own index.max_result_window */
-#define SEARCH_FILTER_VALUES_MAX 1000
-
-typedef enum SearchEngine
-{
-	ENGINE_AUTO, /* the server, else PostgreSQL */
-	ENGINE_SERVER,
-	ENGINE_POSTGRESQL
-} SearchEngine;
-
-typedef enum FilterKind
-{
-	FILTER_VALUE, /* equal to values[0] */
-	FILTER_ANY,	  /* equal to one of values */
-	FILTER_RANGE  /* operators[i] values[i], all of them */
-} FilterKind;
-
-typedef struct SearchFilter
-{
-	char	  *name;
-	FilterKind kind;
-	int		   nvalues;
-	char	 **values;
-	char	 **operators; /* gt, gte, lt, lte; FILTER_RANGE only */
-} SearchFilter;
-
-/* What the caller asks for, checked as far as that goes without knowing the table. */
-typedef struct SearchRequest
-{
-	char		*query; /* NULL: every document */
-	char		*index_type;
-	List		*filters; /* of SearchFilter */
-	int			 page;
-	int			 page_size;
-	SearchEngine engine;
-	bool		 newest_first;
-} SearchRequest;
 
 /* Where to look: the registry's word on an index type of the current tenant. */
 typedef struct SearchTarget
@@ -60,21 +22,46 @@ typedef struct SearchTarget
 	JsonbContainer *properties;	   /* of the mapping, NULL: none are declared */
 	JsonbContainer *search_fields; /* of the mapping's _meta, NULL: not declared */
 	List		   *key_columns;   /* of char *; empty: none is known */
+
+	/* Where several tenants share the index: what tells this one's documents.  NULL: it is alone. */
+	char *scope_field;
+	char *scope_value;
+	char *routing;
+	char *id_prefix; /* before the key in _id */
 } SearchTarget;
 
 typedef struct SearchHit
 {
 	char		   *id;
 	JsonbValue		score;
-	JsonbContainer *document;
+	JsonbContainer *document;  /* NULL: none is wanted */
+	JsonbContainer *highlight; /* {"column": ["text", ...]}; NULL: nothing to highlight */
+	JsonbValue	   *sort;	   /* as in SearchCursor, NULL: there is no going on after it */
 } SearchHit;
+
+typedef struct SearchBucket
+{
+	JsonbValue value; /* string, number or boolean */
+	int64	   count;
+} SearchBucket;
+
+typedef struct SearchFacet
+{
+	char *name;
+	List *buckets; /* of SearchBucket, most first */
+	int64 other;   /* documents, or values of them, that are in none of the buckets */
+} SearchFacet;
 
 typedef struct SearchResult
 {
 	const char *engine;
-	int64		total;
+	int64		total; /* less than 0: not counted */
 	bool		total_is_exact;
-	List	   *hits; /* of SearchHit */
+	List	   *hits;		  /* of SearchHit */
+	int			nsort;		  /* values of each hit's sort */
+	List	   *facets;		  /* of SearchFacet, as they were asked for */
+	char	   *did_you_mean; /* NULL: nothing better is known */
+	int64		vanished;	  /* hits without a row, left out; hydrate only */
 } SearchResult;
 
 /* Why an engine gave no result. */
@@ -84,13 +71,15 @@ typedef struct SearchFailure
 	char *reason;
 } SearchFailure;
 
-/* request.c */
-extern void search_request_parse(SearchRequest *request, Jsonb *filters, Jsonb *options);
-
 /* target.c */
 extern void search_target_load(SearchTarget *target, const char *index_type);
+
+/* check.c */
 extern void search_check_request(const SearchTarget *target, const SearchRequest *request);
-extern bool search_can_sort_by(const SearchTarget *target, const char *property);
+/* The property, or its part, that holds a column's value as one term; NULL: there is none. */
+extern char *search_term_property(const SearchTarget *target, const char *name);
+/* Likewise, in a form that orders and counts. */
+extern char *search_sort_property(const SearchTarget *target, const char *name);
 
 /* body.c */
 extern char *search_body(const SearchTarget *target, const SearchRequest *request, size_t *length);
