@@ -1,19 +1,16 @@
 /*
  * body.c
- *		The body of a _search request.
+ *		Making the bodies of requests to the search server.
  *
- * What the caller wrote only ever becomes a JSON string: multi_match takes plain
- * text, and filter values are sent as text too, which the server reads as the
- * type of the field without the loss of a detour through double.
+ * What the caller wrote only ever becomes a JSON string, so it is never syntax.  Every
+ * body leaves through body_write, which confines it to the tenant's documents.
  */
 #include "postgres.h"
-
-#include <jansson.h>
 
 #include "mb/pg_wchar.h"
 
 #include "common/jsonb.h"
-#include "search/search.h"
+#include "search/body.h"
 
 /* Complains when the JSON library has no memory. */
 static void
@@ -24,180 +21,128 @@ require(bool done)
 }
 
 /* An empty object.  Not by json_object(): the linker would take PostgreSQL's function of that name. */
-static json_t *
-new_object(void)
+json_t *
+body_object(void)
 {
 	return json_pack("{}");
 }
 
 /* Text as the JSON library wants it. */
-static char *
-utf8(const char *text)
+char *
+body_utf8(const char *text)
 {
 	return pg_server_to_any(text, strlen(text), PG_UTF8);
 }
 
-/* Hangs a new value under a key that is UTF-8 already; the object owns the value from here on. */
-static json_t *
-put(json_t *object, const char *key, json_t *value)
+/* Hangs a new value under a key; the object owns the value from here on. */
+json_t *
+body_put(json_t *object, const char *key, json_t *value)
 {
 	require(json_object_set_new(object, key, value) == 0);
 	return value;
 }
 
 /* Appends a new value to an array, which owns it from here on. */
-static json_t *
-append(json_t *array, json_t *value)
+json_t *
+body_append(json_t *array, json_t *value)
 {
 	require(json_array_append_new(array, value) == 0);
 	return value;
 }
 
-/* A string; what is no text at all, which SQL_ASCII lets through, is refused by utf8 before. */
-static json_t *
-string(const char *text)
+/* Hangs an empty object under a key. */
+json_t *
+body_put_object(json_t *object, const char *key)
 {
-	return json_string(utf8(text));
+	return body_put(object, key, body_object());
 }
 
-/* Fields that a query looks into: the declared ones. */
-static void
-put_declared_fields(json_t *multi_match, JsonbContainer *declared)
+/* Hangs an empty array under a key. */
+json_t *
+body_put_array(json_t *object, const char *key)
 {
-	json_t *fields = put(multi_match, "fields", json_array());
+	return body_put(object, key, json_array());
+}
 
-	for (int i = 0; i < JsonContainerSize(declared); i++)
+/* Hangs a text under a key. */
+json_t *
+body_put_text(json_t *object, const char *key, const char *text)
+{
+	return body_put(object, key, body_string(text));
+}
+
+/* A string; what is no text at all, which SQL_ASCII lets through, is refused by body_utf8 before. */
+json_t *
+body_string(const char *text)
+{
+	return json_string(body_utf8(text));
+}
+
+/* A number. */
+json_t *
+body_number(const char *decimal)
+{
+	char	 *end;
+	long long integer;
+
+	errno = 0;
+	integer = strtoll(decimal, &end, 10);
+	if (errno == 0 && *end == '\0')
+		return json_integer(integer);
+	return json_real(strtod(decimal, NULL));
+}
+
+/* A scalar of a jsonb. */
+json_t *
+body_scalar(const JsonbValue *value)
+{
+	switch (value->type)
 	{
-		JsonbValue *field = getIthJsonbValueFromContainer(declared, i);
-
-		if (field->type == jbvString)
-			append(fields, string(tenancy_jsonb_scalar(field)));
+		case jbvString:
+			return body_string(tenancy_jsonb_scalar(value));
+		case jbvNumeric:
+			return body_number(tenancy_jsonb_scalar(value));
+		case jbvBool:
+			return json_boolean(value->val.boolean);
+		default:
+			return json_null();
 	}
 }
 
-/* Adds a property to the fields if it holds words. */
+/*
+ * The tenant's documents: the alias says so too, but is no boundary.  While an index is moved
+ * the alias may stand for one of the tenant's own, whose documents name no tenant.
+ */
 static void
-append_text_property(json_t *fields, JsonbContainer *properties, const JsonbValue *key)
+append_tenant_filter(json_t *filters, const SearchTarget *target)
 {
-	char *name = pnstrdup(key->val.string.val, key->val.string.len);
-	char *type = tenancy_jsonb_string(tenancy_jsonb_object(properties, name), "type");
+	json_t *either = body_put_object(body_append(filters, body_object()), "bool");
+	json_t *should = body_put_array(either, "should");
+	json_t *none;
 
-	if (type != NULL && (strcmp(type, "text") == 0 || strcmp(type, "keyword") == 0))
-		append(fields, string(name));
+	body_put(either, "minimum_should_match", json_integer(1));
+	body_put_text(body_put_object(body_append(should, body_object()), "term"),
+				  BODY_TENANCY ".tenant", psprintf(INT64_FORMAT, target->tenant.id));
+	none = body_put_object(body_append(should, body_object()), "bool");
+	body_put_text(body_put_object(body_put_object(none, "must_not"), "exists"), "field",
+				  BODY_TENANCY ".tenant");
 }
 
-/* Fields that a query looks into where none are declared: all that hold words. */
+/*
+ * Has nothing match but the tenant's own documents: the query, whatever it is, becomes a
+ * part of one that demands that too.
+ */
 static void
-put_default_fields(json_t *multi_match, JsonbContainer *properties)
+confine(json_t *root, const SearchTarget *target)
 {
-	json_t			  *fields = put(multi_match, "fields", json_array());
-	JsonbIterator	  *it = JsonbIteratorInit(properties);
-	JsonbIteratorToken token;
-	JsonbValue		   key;
+	json_t *wrapped = body_put_array(root, "must");
+	json_t *boolean;
 
-	while ((token = JsonbIteratorNext(&it, &key, true)) != WJB_DONE)
-		if (token == WJB_KEY)
-			append_text_property(fields, properties, &key);
-}
-
-/* The clause that scores. */
-static void
-put_must(json_t *boolean, const SearchTarget *target, const SearchRequest *request)
-{
-	json_t *must = append(put(boolean, "must", json_array()), new_object());
-	json_t *multi_match;
-
-	if (request->query == NULL)
-	{
-		put(must, "match_all", new_object());
-		return;
-	}
-	multi_match = put(must, "multi_match", new_object());
-	put(multi_match, "query", string(request->query));
-	put(multi_match, "type", string("best_fields"));
-	if (target->search_fields != NULL)
-		put_declared_fields(multi_match, target->search_fields);
-	else if (target->properties != NULL)
-		put_default_fields(multi_match, target->properties);
-}
-
-/* One filter. */
-static void
-append_filter(json_t *list, const SearchFilter *filter)
-{
-	char   *name = utf8(filter->name);
-	json_t *clause = append(list, new_object());
-	json_t *values;
-
-	switch (filter->kind)
-	{
-		case FILTER_VALUE:
-			put(put(clause, "term", new_object()), name, string(filter->values[0]));
-			break;
-		case FILTER_ANY:
-			values = put(put(clause, "terms", new_object()), name, json_array());
-			for (int i = 0; i < filter->nvalues; i++)
-				append(values, string(filter->values[i]));
-			break;
-		case FILTER_EXISTS:
-			put(put(clause, "exists", new_object()), "field", string(filter->name));
-			break;
-		case FILTER_RANGE:
-			values = put(put(clause, "range", new_object()), name, new_object());
-			for (int i = 0; i < filter->nvalues; i++)
-				put(values, filter->operators[i], string(filter->values[i]));
-			break;
-	}
-}
-
-/* One sort criterion; an index whose mapping is older than the registry's has no such field. */
-static void
-append_sort(json_t *sort, const char *field, const char *order, const char *unmapped_type)
-{
-	char   *name = utf8(field);
-	json_t *criterion = put(append(sort, new_object()), name, new_object());
-
-	put(criterion, "order", string(order));
-	if (unmapped_type != NULL)
-		put(criterion, "unmapped_type", string(unmapped_type));
-}
-
-/* The order: what was asked for, then the key, so that pages do not overlap. */
-static void
-put_sort(json_t *root, const SearchTarget *target, const SearchRequest *request)
-{
-	json_t	 *sort = put(root, "sort", json_array());
-	ListCell *lc;
-
-	foreach (lc, request->sort)
-	{
-		SearchSort *by = lfirst(lc);
-
-		append_sort(sort, by->name ? search_sort_property(target, by->name) : "_score",
-					by->descending ? "desc" : "asc", by->name ? "keyword" : NULL);
-	}
-	foreach (lc, target->key_columns)
-		if (search_sort_property(target, lfirst(lc)) != NULL)
-			append_sort(sort, search_sort_property(target, lfirst(lc)), "asc", "keyword");
-}
-
-/* Fills the body; each value hangs under root as soon as it is made. */
-static void
-fill(json_t *root, const SearchTarget *target, const SearchRequest *request)
-{
-	json_t	 *boolean = put(put(root, "query", new_object()), "bool", new_object());
-	json_t	 *filters;
-	ListCell *lc;
-
-	put_must(boolean, target, request);
-	filters = put(boolean, "filter", json_array());
-	foreach (lc, request->filters)
-		append_filter(filters, lfirst(lc));
-	put_sort(root, target, request);
-	put(root, "track_scores", json_true());
-	put(root, "track_total_hits", json_true());
-	put(root, "from", json_integer((json_int_t) (request->page - 1) * request->page_size));
-	put(root, "size", json_integer(request->page_size));
+	require(json_array_append(wrapped, json_object_get(root, "query")) == 0);
+	boolean = body_put_object(body_put_object(root, "query"), "bool");
+	require(json_object_set(boolean, "must", wrapped) == 0);
+	require(json_object_del(root, "must") == 0);
+	append_tenant_filter(body_put_array(boolean, "filter"), target);
 }
 
 /* Writes it into PostgreSQL's memory. */
@@ -214,17 +159,19 @@ dump(json_t *root, size_t *length)
 	return text;
 }
 
-/* Makes the body of a _search request. */
+/* Makes the text of a body. */
 char *
-search_body(const SearchTarget *target, const SearchRequest *request, size_t *length)
+body_write(const SearchTarget *target, BodyFill fill, const void *arg, size_t *length)
 {
-	json_t *root = new_object();
+	json_t *root = body_object();
 	char   *text = NULL;
 
 	require(root != NULL);
 	PG_TRY();
 	{
-		fill(root, target, request);
+		fill(root, target, arg);
+		if (target->shared)
+			confine(root, target);
 		text = dump(root, length);
 	}
 	PG_FINALLY();

@@ -28,7 +28,7 @@
 static HttpClient  *client = NULL;
 static KeptSettings opened_with;
 static Hosts		hosts;
-static const char  *engine = NULL; /* what answers there, NULL: not asked yet */
+static Product		product;
 
 /* Closes the connections. */
 static void
@@ -36,7 +36,7 @@ close_client(void)
 {
 	http_client_close(client);
 	client = NULL;
-	engine = NULL;
+	memset(&product, 0, sizeof(product));
 }
 
 /* At the end of the backend. */
@@ -127,15 +127,11 @@ leave_out(int host, HostState state, const HttpReply *reply, const char *why)
 		ereport(LOG, (errmsg("search server \"%s\" is left out: %s", hosts.list[host].url, why)));
 }
 
-/* A string of the reply's JSON object, at key or below it, NULL if there is none. */
+/* A string of the reply's JSON object, NULL if there is none. */
 static char *
-reply_string(Jsonb *root, const char *key, const char *below)
+reply_string(Jsonb *root, const char *key)
 {
-	if (root == NULL)
-		return NULL;
-	if (below == NULL)
-		return tenancy_jsonb_string(&root->root, key);
-	return tenancy_jsonb_string(tenancy_jsonb_object(&root->root, key), below);
+	return root != NULL ? tenancy_jsonb_string(&root->root, key) : NULL;
 }
 
 /* True if a host may be asked: it is the only one, of our cluster, or does not let us in. */
@@ -164,12 +160,11 @@ static bool
 use_root_reply(const HttpReply *reply, void *arg)
 {
 	Jsonb *root = tenancy_jsonb_parse(reply->body, reply->length);
-	char  *distribution = reply_string(root, "version", "distribution");
 
-	if (!is_ours(reply, reply_string(root, "cluster_uuid", NULL)))
+	if (!is_ours(reply, reply_string(root, "cluster_uuid")))
 		return false;
-	engine = distribution != NULL && strcmp(distribution, "opensearch") == 0 ? "opensearch"
-																			 : "elasticsearch";
+	if (reply->status != 0)
+		product_read(&product, root != NULL ? &root->root : NULL);
 	return true;
 }
 
@@ -270,13 +265,12 @@ search_client_call(const HttpCall *call, SearchUse use, void *arg)
 	} while (true);
 }
 
-/* Product that answers there; where that is not told it is the usual one. */
-const char *
-search_client_engine(void)
+/* Product that answers there. */
+const Product *
+search_client_product(void)
 {
-	if (engine == NULL)
+	open_client();
+	if (!product.known)
 		(void) ask_root(hosts.turn, Min(tenancy_search_timeout, ROOT_TIMEOUT_MAX));
-	if (engine == NULL)
-		engine = "elasticsearch";
-	return engine;
+	return &product;
 }

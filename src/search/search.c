@@ -1,20 +1,20 @@
 /*
  * search.c
- *		tenant_search(): the SQL function, and which engine answers.
+ *		tenant_search() and tenant_search_rows(): the SQL functions, and which engine answers.
  */
 #include "postgres.h"
 
 #include "fmgr.h"
-#include "miscadmin.h"
 #include "portability/instr_time.h"
 #include "utils/builtins.h"
-#include "utils/numeric.h"
 
-#include "common/errors.h"
-#include "common/jsonb.h"
-#include "search/search.h"
+#include "search/answer.h"
+#include "search/hydrate.h"
+
+#define ROWS_DEFAULT 100
 
 PG_FUNCTION_INFO_V1(tenant_search);
+PG_FUNCTION_INFO_V1(tenant_search_rows);
 
 /* Integer argument; a null stands for the default. */
 static int
@@ -30,9 +30,9 @@ jsonb_arg(FunctionCallInfo fcinfo, int n)
 	return PG_ARGISNULL(n) ? NULL : PG_GETARG_JSONB_P(n);
 }
 
-/* Reads the arguments. */
+/* Reads what both functions have first: words and index type. */
 static void
-read_arguments(FunctionCallInfo fcinfo, SearchRequest *request)
+read_query(FunctionCallInfo fcinfo, SearchRequest *request)
 {
 	memset(request, 0, sizeof(*request));
 	if (!PG_ARGISNULL(0))
@@ -41,105 +41,17 @@ read_arguments(FunctionCallInfo fcinfo, SearchRequest *request)
 		request->query = NULL;
 	request->index_type =
 		PG_ARGISNULL(1) ? pstrdup("case_studies") : text_to_cstring(PG_GETARG_TEXT_PP(1));
-	request->page = int_arg(fcinfo, 3, 1);
-	request->page_size = int_arg(fcinfo, 4, 20);
-	search_request_parse(request, jsonb_arg(fcinfo, 2), jsonb_arg(fcinfo, 5));
-}
-
-/* Adds a key. */
-static void
-push_key(JsonbParseState **state, const char *key)
-{
-	JsonbValue value = {.type = jbvString};
-
-	value.val.string.val = unconstify(char *, key);
-	value.val.string.len = strlen(key);
-	pushJsonbValue(state, WJB_KEY, &value);
-}
-
-/* Adds a key with a text. */
-static void
-push_text(JsonbParseState **state, const char *key, const char *text)
-{
-	JsonbValue value = {.type = jbvString};
-
-	push_key(state, key);
-	value.val.string.val = unconstify(char *, text);
-	value.val.string.len = strlen(text);
-	pushJsonbValue(state, WJB_VALUE, &value);
-}
-
-/* Adds a key with an integer. */
-static void
-push_integer(JsonbParseState **state, const char *key, int64 number)
-{
-	JsonbValue value = {.type = jbvNumeric};
-
-	push_key(state, key);
-	value.val.numeric = int64_to_numeric(number);
-	pushJsonbValue(state, WJB_VALUE, &value);
-}
-
-/* Adds a hit: the fields of its document, and beside them its id and score. */
-static void
-push_hit(JsonbParseState **state, SearchHit *hit)
-{
-	JsonbIterator	  *it = JsonbIteratorInit(hit->document);
-	JsonbIteratorToken token;
-	JsonbValue		   value;
-
-	pushJsonbValue(state, WJB_BEGIN_OBJECT, NULL);
-	while ((token = JsonbIteratorNext(&it, &value, true)) != WJB_DONE)
-		if (token == WJB_KEY || token == WJB_VALUE)
-			pushJsonbValue(state, token, &value);
-	push_text(state, "_id", hit->id);
-	push_key(state, "_score");
-	pushJsonbValue(state, WJB_VALUE, &hit->score);
-	pushJsonbValue(state, WJB_END_OBJECT, NULL);
-}
-
-/* Adds all hits. */
-static void
-push_hits(JsonbParseState **state, List *hits)
-{
-	ListCell *lc;
-
-	push_key(state, "results");
-	pushJsonbValue(state, WJB_BEGIN_ARRAY, NULL);
-	foreach (lc, hits)
-	{
-		CHECK_FOR_INTERRUPTS();
-		push_hit(state, lfirst(lc));
-	}
-	pushJsonbValue(state, WJB_END_ARRAY, NULL);
-}
-
-/* Makes the answer. */
-static Jsonb *
-make_answer(const SearchRequest *request, const SearchResult *result, const char *fallback,
-			int64 took_ms)
-{
-	JsonbParseState *state = NULL;
-
-	pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
-	push_integer(&state, "total", result->total);
-	push_text(&state, "total_relation", result->total_is_exact ? "eq" : "gte");
-	push_hits(&state, result->hits);
-	push_integer(&state, "page", request->page);
-	push_integer(&state, "page_size", request->page_size);
-	push_text(&state, "engine", result->engine);
-	if (fallback != NULL)
-		push_text(&state, "fallback", fallback);
-	push_integer(&state, "took_ms", took_ms);
-	return JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_OBJECT, NULL));
 }
 
 /* Complains where the caller wants the server and nothing else. */
 static void
-report_failure(const SearchFailure *failure)
+report_failure(const SearchRequest *request, const SearchFailure *failure)
 {
 	ereport(ERROR, (errcode(failure->sqlstate),
-					errmsg("could not search on the server: %s", failure->reason)));
+					errmsg("could not search on the server: %s", failure->reason),
+					request->after != NULL
+						? errhint("The cursor is the server's; a search without it starts again.")
+						: 0));
 }
 
 /* Asks the engine that the caller wants; returns why it is not the server, if it should be. */
@@ -154,11 +66,33 @@ run_search(const SearchTarget *target, const SearchRequest *request, SearchResul
 		if (search_server(target, request, result, &failure))
 			return NULL;
 		if (request->engine == ENGINE_SERVER)
-			report_failure(&failure);
+			report_failure(request, &failure);
 		memset(result, 0, sizeof(*result));
 	}
 	search_postgres(target, request, result, failure.reason);
 	return failure.reason;
+}
+
+/* Searches with a request that is read. */
+static void
+search(SearchRequest *request, SearchTarget *target, SearchResult *result, SearchOutcome *outcome)
+{
+	instr_time start;
+	instr_time took;
+
+	INSTR_TIME_SET_CURRENT(start);
+	search_target_load(target, request->index_type);
+	search_cursor_open(target, request);
+	outcome->target = target;
+	outcome->request = request;
+	outcome->result = result;
+	outcome->fallback = run_search(target, request, result);
+	result->last = result->hits != NIL ? llast(result->hits) : NULL;
+	if (request->hydrate && strcmp(result->engine, "postgresql") != 0)
+		hydrate_hits(target, request, result);
+	INSTR_TIME_SET_CURRENT(took);
+	INSTR_TIME_SUBTRACT(took, start);
+	outcome->took_ms = (int64) INSTR_TIME_GET_MILLISEC(took);
 }
 
 /* Searches the current tenant's documents. */
@@ -168,16 +102,44 @@ tenant_search(PG_FUNCTION_ARGS)
 	SearchRequest request;
 	SearchTarget  target;
 	SearchResult  result = {0};
-	const char	 *fallback;
-	instr_time	  start;
-	instr_time	  took;
+	SearchOutcome outcome = {0};
 
-	INSTR_TIME_SET_CURRENT(start);
-	read_arguments(fcinfo, &request);
-	search_target_load(&target, request.index_type);
-	fallback = run_search(&target, &request, &result);
-	INSTR_TIME_SET_CURRENT(took);
-	INSTR_TIME_SUBTRACT(took, start);
-	PG_RETURN_JSONB_P(
-		make_answer(&request, &result, fallback, (int64) INSTR_TIME_GET_MILLISEC(took)));
+	read_query(fcinfo, &request);
+	request.page = int_arg(fcinfo, 3, 1);
+	request.page_size = int_arg(fcinfo, 4, 20);
+	search_request_parse(&request, jsonb_arg(fcinfo, 2), jsonb_arg(fcinfo, 5));
+	search(&request, &target, &result, &outcome);
+	PG_RETURN_JSONB_P(answer_json(&outcome));
+}
+
+/* Refuses options whose result the rows have no place for. */
+static void
+check_rows_request(const SearchRequest *request)
+{
+	const char *option = request->facets != NIL ? "facets" : request->suggest ? "suggest" : NULL;
+
+	if (option != NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("tenant_search_rows() does not have the search option \"%s\"", option)));
+}
+
+/* Searches the current tenant's documents, a row for each. */
+Datum
+tenant_search_rows(PG_FUNCTION_ARGS)
+{
+	SearchRequest request;
+	SearchTarget  target;
+	SearchResult  result = {0};
+	SearchOutcome outcome = {0};
+
+	read_query(fcinfo, &request);
+	request.page = 1;
+	request.page_size = int_arg(fcinfo, 3, ROWS_DEFAULT);
+	search_request_parse(&request, jsonb_arg(fcinfo, 2), jsonb_arg(fcinfo, 4));
+	check_rows_request(&request);
+	request.total = SEARCH_TOTAL_NONE;
+	search(&request, &target, &result, &outcome);
+	answer_rows(fcinfo, &outcome);
+	return (Datum) 0;
 }

@@ -19,15 +19,10 @@ typedef struct SearchTarget
 	Oid				relid;
 	bool			row_security;  /* the caller may see some rows only */
 	char		   *alias;		   /* NULL: there is no index yet */
+	bool			shared;		   /* the index has, or may have, documents of other tenants */
 	JsonbContainer *properties;	   /* of the mapping, NULL: none are declared */
 	JsonbContainer *search_fields; /* of the mapping's _meta, NULL: not declared */
 	List		   *key_columns;   /* of char *; empty: none is known */
-
-	/* Where several tenants share the index: what tells this one's documents.  NULL: it is alone. */
-	char *scope_field;
-	char *scope_value;
-	char *routing;
-	char *id_prefix; /* before the key in _id */
 } SearchTarget;
 
 typedef struct SearchHit
@@ -58,6 +53,7 @@ typedef struct SearchResult
 	int64		total; /* less than 0: not counted */
 	bool		total_is_exact;
 	List	   *hits;		  /* of SearchHit */
+	SearchHit  *last;		  /* of the page, even if its row has vanished */
 	int			nsort;		  /* values of each hit's sort */
 	List	   *facets;		  /* of SearchFacet, as they were asked for */
 	char	   *did_you_mean; /* NULL: nothing better is known */
@@ -81,12 +77,10 @@ extern char *search_term_property(const SearchTarget *target, const char *name);
 /* Likewise, in a form that orders and counts. */
 extern char *search_sort_property(const SearchTarget *target, const char *name);
 
-/* body.c */
-extern char *search_body(const SearchTarget *target, const SearchRequest *request, size_t *length);
-
-/* reply.c */
-extern bool	 search_reply_parse(const char *body, size_t length, SearchResult *result);
-extern char *search_reply_error(const char *body, size_t length);
+/* cursor.c: NULL if there is no going on after the hit */
+extern char *search_cursor_make(const SearchTarget *target, const SearchRequest *request,
+								const SearchResult *result, const SearchHit *hit);
+extern void	 search_cursor_open(const SearchTarget *target, SearchRequest *request);
 
 /* server.c: false if the server has no answer, and why */
 extern bool search_server(const SearchTarget *target, const SearchRequest *request,

@@ -6,10 +6,16 @@
  */
 #include "postgres.h"
 
+#include "utils/timeout.h"
+#include "utils/timestamp.h"
+
 #include "common/errors.h"
 #include "common/guc.h"
+#include "common/jsonb.h"
 #include "search/client.h"
-#include "search/search.h"
+#include "search/did_you_mean.h"
+#include "search/reply.h"
+#include "search/server.h"
 #include "sink/breaker.h"
 
 #define REPLY_MAX (64 * 1024 * 1024)
@@ -33,12 +39,12 @@ search_path(const char *alias)
 	return path.data;
 }
 
-/* What use_search_reply fills. */
-typedef struct SearchExchange
+/* What use_reply fills. */
+typedef struct Exchange
 {
-	SearchResult  *result;
-	SearchFailure *failure;
-} SearchExchange;
+	const ServerCall *call;
+	SearchFailure	 *failure;
+} Exchange;
 
 /* Says why there is no result. */
 static bool
@@ -53,7 +59,7 @@ fail(SearchFailure *failure, int sqlstate, char *reason)
 static bool
 fail_by_status(SearchFailure *failure, const HttpReply *reply)
 {
-	char *reason = search_reply_error(reply->body, reply->length);
+	char *reason = reply_error(reply->body, reply->length);
 	bool  its_fault = reply->status >= 500 || reply->status == 429 || reply->status == 404;
 	bool  denied = reply->status == 401 || reply->status == 403;
 
@@ -79,10 +85,11 @@ inform_breaker(const HttpReply *reply)
 
 /* Turns the reply into a result or a reason. */
 static bool
-use_search_reply(const HttpReply *reply, void *arg)
+use_reply(const HttpReply *reply, void *arg)
 {
-	SearchExchange *exchanged = arg;
-	SearchFailure  *failure = exchanged->failure;
+	Exchange	  *exchange = arg;
+	SearchFailure *failure = exchange->failure;
+	Jsonb		  *parsed;
 
 	inform_breaker(reply);
 	if (reply->status == 0)
@@ -94,36 +101,45 @@ use_search_reply(const HttpReply *reply, void *arg)
 		return fail(
 			failure, ERRCODE_TENANCY_SEARCH_REPLY,
 			psprintf("search server's reply is longer than %d MB", REPLY_MAX / 1024 / 1024));
-	if (!search_reply_parse(reply->body, reply->length, exchanged->result))
+	parsed = tenancy_jsonb_parse(reply->body, reply->length);
+	if (parsed == NULL || !exchange->call->parse(parsed, exchange->call->parse_arg))
 		return fail(failure, ERRCODE_TENANCY_SEARCH_REPLY,
 					pstrdup("search server's reply is not a search result"));
 	return true;
 }
 
-/* Sends the search. */
-static bool
-ask(const SearchTarget *target, const SearchRequest *request, SearchResult *result,
-	SearchFailure *failure)
+/* Milliseconds that a request may take: the statement shall not run out of time while it waits. */
+static long
+time_for(const ServerCall *call)
 {
-	SearchExchange exchanged = {result, failure};
-	HttpCall	   call = {.method = "POST",
-						   .url = search_path(target->alias),
-						   .content_type = "application/json",
-						   .max_reply = REPLY_MAX,
-						   .timeout_ms = tenancy_search_timeout};
-	bool		   done;
+	long left;
 
-	call.body = search_body(target, request, &call.body_length);
-	done = search_client_call(&call, use_search_reply, &exchanged);
-	if (done)
-		result->engine = search_client_engine();
-	return done;
+	if (!get_timeout_active(STATEMENT_TIMEOUT))
+		return tenancy_search_timeout;
+	left = TimestampDifferenceMilliseconds(GetCurrentTimestamp(),
+										   get_timeout_finish_time(STATEMENT_TIMEOUT));
+	left = call->alone ? left - left / 10 : left / 2;
+	return Max(Min(tenancy_search_timeout, left), 1);
 }
 
-/* Asks the search server, unless it is known beforehand that this leads nowhere. */
+/* Sends a request to _search. */
 bool
-search_server(const SearchTarget *target, const SearchRequest *request, SearchResult *result,
-			  SearchFailure *failure)
+server_call(const ServerCall *call, SearchFailure *failure)
+{
+	Exchange exchange = {call, failure};
+	HttpCall sent = {.method = "POST",
+					 .url = search_path(call->target->alias),
+					 .content_type = "application/json",
+					 .max_reply = REPLY_MAX,
+					 .timeout_ms = time_for(call)};
+
+	sent.body = body_write(call->target, call->fill, call->fill_arg, &sent.body_length);
+	return search_client_call(&sent, use_reply, &exchange);
+}
+
+/* False if it is known beforehand that asking leads nowhere, and why. */
+bool
+server_usable(const SearchTarget *target, SearchFailure *failure)
 {
 	if (tenancy_search_url[0] == '\0')
 		return fail(failure, ERRCODE_TENANCY_SEARCH_UNAVAILABLE,
@@ -137,5 +153,48 @@ search_server(const SearchTarget *target, const SearchRequest *request, SearchRe
 	if (!breaker_allows(SINK_SEARCH))
 		return fail(failure, ERRCODE_TENANCY_SEARCH_UNAVAILABLE,
 					pstrdup("search server did not answer a moment ago"));
-	return ask(target, request, result, failure);
+	return true;
+}
+
+/* A search whose reply is being read. */
+typedef struct Reading
+{
+	const SearchTarget	*target;
+	const SearchRequest *request;
+	SearchResult		*result;
+	List				*words; /* that may be misspelled */
+} Reading;
+
+/* Reads the reply to a search. */
+static bool
+read_reply(Jsonb *reply, void *arg)
+{
+	Reading *reading = arg;
+
+	if (!reply_parse_search(reply, reading->target, reading->request, reading->result))
+		return false;
+	if (reading->request->suggest)
+		reading->words = did_you_mean_words(&reply->root);
+	return true;
+}
+
+/* Searches on the server. */
+bool
+search_server(const SearchTarget *target, const SearchRequest *request, SearchResult *result,
+			  SearchFailure *failure)
+{
+	Reading	   reading = {target, request, result, NIL};
+	ServerCall call = {.target = target,
+					   .fill = body_fill_search,
+					   .fill_arg = request,
+					   .parse = read_reply,
+					   .parse_arg = &reading,
+					   .alone = request->engine == ENGINE_SERVER};
+
+	if (!server_usable(target, failure) || !server_call(&call, failure))
+		return false;
+	result->engine = product_name(search_client_product());
+	if (reading.words != NIL)
+		result->did_you_mean = did_you_mean_ask(target, request, reading.words);
+	return true;
 }
