@@ -7,7 +7,7 @@ SQL_PARTS = \
 	src/tenant/registry.sql src/sync/registry.sql \
 	src/sync/sync_table.sql src/sync/sync.sql src/sync/control.sql src/verify/verify.sql \
 	src/tenant/tenant.sql src/tenant/blueprint_case_studies.sql \
-	src/search/search.sql src/cache/cache.sql \
+	src/search/search.sql src/search/case_studies.sql src/cache/cache.sql \
 	src/metrics/metrics.sql src/worker/worker.sql
 SCRIPT = sql/$(EXTENSION)--$(EXTVERSION).sql
 

@@ -1,16 +1,64 @@
--- What applications on the shipped blueprint used to prepare as statements: functions need no PREPARE, so they work behind a
--- pooler that gives each transaction another connection.
+-- What applications on the shipped blueprint prepare as statements.  A function needs no PREPARE, so it is there on whichever
+-- connection a pooler gives a transaction; its plans are kept by the session and follow tenant_use().
 
-CREATE FUNCTION @extschema@.tenant_technology(id uuid) RETURNS jsonb
+CREATE FUNCTION @extschema@.tenant_get_technology_by_id(id uuid) RETURNS jsonb
     LANGUAGE plpgsql STABLE STRICT PARALLEL RESTRICTED AS $$
-DECLARE
-    found jsonb;
 BEGIN
     IF @extschema@.tenant_current() IS NULL THEN
         RAISE EXCEPTION 'no tenant is in use' USING ERRCODE = 'TN005', HINT = 'Call tenant_use() first, in the same transaction.';
     END IF;
-    EXECUTE pg_catalog.format('SELECT pg_catalog.to_jsonb(t) OPERATOR(pg_catalog.-) ''search_vector'' FROM %I.technologies t WHERE t.id OPERATOR(pg_catalog.=) $1',
-        (SELECT s.schema_name FROM @extschema@.tenant_schema() s)) INTO found USING tenant_technology.id;
-    RETURN found;
+    RETURN (SELECT pg_catalog.to_jsonb(t) OPERATOR(pg_catalog.-) 'search_vector'
+              FROM technologies t WHERE t.id OPERATOR(pg_catalog.=) tenant_get_technology_by_id.id);
 END
 $$;
+COMMENT ON FUNCTION @extschema@.tenant_get_technology_by_id(uuid) IS
+    'The current tenant''s technology of that id, or null; blueprint case_studies. Errors: TN005 no tenant in use, 42P01 its blueprint has no technologies, 42501 no SELECT on them';
+
+CREATE FUNCTION @extschema@.tenant_search_case_studies(
+    query text,
+    max_results integer DEFAULT 20,
+    filters jsonb DEFAULT '{}',
+    OUT id uuid, OUT title text, OUT customer_company text, OUT industry text, OUT technologies jsonb,
+    OUT created_at timestamptz, OUT score double precision
+) RETURNS SETOF record
+    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE ROWS 20 AS $$
+BEGIN
+    RETURN QUERY
+        SELECT c.id, c.title, c.customer_company::pg_catalog.text, c.industry::pg_catalog.text, c.technologies,
+               c.created_at, r.score
+          FROM @extschema@.tenant_search_rows(query, 'case_studies', filters, max_results, '{"source": false}')
+               WITH ORDINALITY r (id, score, source, highlight, cursor, n)
+          JOIN case_studies c ON c.id OPERATOR(pg_catalog.=) r.id::pg_catalog.uuid
+         ORDER BY r.n;
+END
+$$;
+COMMENT ON FUNCTION @extschema@.tenant_search_case_studies(text, integer, jsonb) IS
+    'Rows of the current tenant''s case studies that tenant_search() finds, best first, at most max_results (1 to 1000); blueprint case_studies. Errors: as tenant_search()';
+
+CREATE FUNCTION @extschema@.get_technology_by_id(id uuid) RETURNS jsonb
+    LANGUAGE sql STABLE STRICT PARALLEL RESTRICTED
+    AS 'SELECT @extschema@.tenant_get_technology_by_id(id)';
+COMMENT ON FUNCTION @extschema@.get_technology_by_id(uuid) IS 'tenant_get_technology_by_id() under the name of the statement that it replaces';
+
+CREATE FUNCTION @extschema@.search_case_studies(
+    query text,
+    max_results integer DEFAULT 20,
+    OUT id uuid, OUT title text, OUT customer_company text, OUT industry text, OUT technologies jsonb,
+    OUT created_at timestamptz, OUT score double precision
+) RETURNS SETOF record
+    LANGUAGE sql VOLATILE PARALLEL UNSAFE ROWS 20
+    AS 'SELECT * FROM @extschema@.tenant_search_case_studies(query, max_results)';
+COMMENT ON FUNCTION @extschema@.search_case_studies(text, integer) IS 'tenant_search_case_studies() under the name of the statement that it replaces';
+
+REVOKE ALL ON FUNCTION
+    @extschema@.tenant_get_technology_by_id(uuid),
+    @extschema@.tenant_search_case_studies(text, integer, jsonb),
+    @extschema@.get_technology_by_id(uuid),
+    @extschema@.search_case_studies(text, integer)
+FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION
+    @extschema@.tenant_get_technology_by_id(uuid),
+    @extschema@.tenant_search_case_studies(text, integer, jsonb),
+    @extschema@.get_technology_by_id(uuid),
+    @extschema@.search_case_studies(text, integer)
+TO tenancy_app, tenancy_admin;

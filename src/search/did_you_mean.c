@@ -22,8 +22,9 @@
 #define FIELDS_MAX 3
 #define WORDS_MAX 8
 #define OPTIONS_MAX 4 /* of a word in a field */
-#define MARK_BEGIN "\x01"
-#define MARK_END "\x02"
+/* Servers trim what is no letter or sign off the ends of a text. */
+#define MARK_BEGIN "{\x01{"
+#define MARK_END "}\x02}"
 
 /* Another spelling of a word, in one field. */
 typedef struct Option
@@ -302,7 +303,8 @@ marked_word(JsonbContainer *counted)
 	end = begin ? strstr(begin, MARK_END) : NULL;
 	if (end == NULL)
 		return NULL;
-	return str_tolower(begin + 1, end - begin - 1, DEFAULT_COLLATION_OID);
+	begin += strlen(MARK_BEGIN);
+	return end > begin ? str_tolower(begin, end - begin, DEFAULT_COLLATION_OID) : NULL;
 }
 
 /* Reads what is known of a word. */
