@@ -155,6 +155,8 @@ push_extras(JsonbParseState **state, const SearchOutcome *outcome)
 		push_text(state, "did_you_mean", outcome->result->did_you_mean);
 	if (outcome->request->hydrate)
 		push_integer(state, "vanished", outcome->result->vanished);
+	if (outcome->result->ranked > 0)
+		push_integer(state, "ranked", outcome->result->ranked);
 }
 
 /* Cursor that goes on after the page; NULL: it was the last one. */

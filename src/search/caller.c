@@ -18,9 +18,13 @@ void
 caller_pin_settings(void)
 {
 	static const char *const settings[][2] = {
-		{"datestyle", "ISO, MDY"}, {"intervalstyle", "postgres"},
-		{"timezone", "UTC"},	   {"extra_float_digits", "1"},
-		{"bytea_output", "hex"},   {"client_min_messages", "warning"},
+		{"datestyle", "ISO, MDY"},
+		{"intervalstyle", "postgres"},
+		{"timezone", "UTC"},
+		{"extra_float_digits", "1"},
+		{"bytea_output", "hex"},
+		{"client_min_messages", "warning"},
+		{"jit", "off"},
 	};
 
 	for (int i = 0; i < lengthof(settings); i++)

@@ -57,6 +57,7 @@ typedef struct SearchResult
 	int			nsort;		  /* values of each hit's sort */
 	List	   *facets;		  /* of SearchFacet, as they were asked for */
 	char	   *did_you_mean; /* NULL: nothing better is known */
+	int64		ranked;		  /* matches at the most that were ranked; 0: all */
 	int64		vanished;	  /* hits without a row, left out; hydrate only */
 } SearchResult;
 

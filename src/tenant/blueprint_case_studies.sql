@@ -75,6 +75,9 @@ CREATE INDEX case_studies_technologies ON case_studies USING gin (technologies);
 CREATE INDEX case_studies_created_at ON case_studies (created_at);
 CREATE INDEX case_studies_created_by ON case_studies (created_by);
 CREATE INDEX case_studies_search_vector ON case_studies USING gin (search_vector);
+-- The words of titles as they are typed, for suggestions and spelling.
+CREATE INDEX case_studies_title_words ON case_studies
+    USING gin (to_tsvector('simple', translate(left(title, 20000), '-./:@_', '      ')));
 
 CREATE TABLE technologies (
     id uuid PRIMARY KEY DEFAULT gen_random_uuid(),
@@ -93,6 +96,8 @@ CREATE TABLE technologies (
 );
 CREATE INDEX technologies_category ON technologies (category);
 CREATE INDEX technologies_search_vector ON technologies USING gin (search_vector);
+CREATE INDEX technologies_name_words ON technologies
+    USING gin (to_tsvector('simple', translate(left(name, 20000), '-./:@_', '      ')));
 
 GRANT SELECT, INSERT, UPDATE, DELETE ON users, case_studies, technologies TO tenancy_app;
 DO $grant$
@@ -126,7 +131,14 @@ SELECT @extschema@.tenant_sync_table(
     "_meta": {"search_fields": ["title^3", "full_text", "customer_company^2"]},
     "properties": {
       "id": {"type": "keyword"},
-      "title": {"type": "text", "analyzer": "case_study_analyzer"},
+      "title": {
+        "type": "text",
+        "analyzer": "case_study_analyzer",
+        "fields": {
+          "raw": {"type": "keyword", "ignore_above": 256},
+          "suggest": {"type": "text", "analyzer": "standard"}
+        }
+      },
       "customer_company": {"type": "keyword"},
       "industry": {"type": "keyword"},
       "company_size": {"type": "keyword"},
