@@ -7,7 +7,7 @@ SQL_PARTS = \
 	src/tenant/registry.sql src/sync/registry.sql \
 	src/sync/sync_table.sql src/sync/sync.sql src/sync/control.sql src/verify/verify.sql \
 	src/tenant/tenant.sql src/tenant/blueprint_case_studies.sql \
-	src/search/search.sql src/search/case_studies.sql src/cache/cache.sql \
+	src/search/search.sql src/search/suggest.sql src/search/case_studies.sql src/cache/cache.sql \
 	src/metrics/metrics.sql src/worker/worker.sql
 SCRIPT = sql/$(EXTENSION)--$(EXTVERSION).sql
 
@@ -40,8 +40,12 @@ $(OBJS): $(sort $(wildcard src/*.h src/*/*.h))
 include test/test.mk
 
 # Performance claims: one command each.
-.PHONY: bench-sync bench-fairness
+.PHONY: bench-sync bench-fairness bench-search bench-relevance
 bench-sync: all
 	bench/sync
 bench-fairness: all
 	bench/fairness
+bench-search: all
+	bench/search
+bench-relevance: all
+	bench/relevance

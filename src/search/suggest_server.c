@@ -1,0 +1,188 @@
+/*
+ * suggest_server.c
+ *		Suggestions from the search server.
+ *
+ * An ordinary search whose matches' fields are looked at: the server's own suggesters know no
+ * filter, and would show other tenants' words where an index is shared.  Terms of fields
+ * that are one term are counted instead, so that a frequent one does not crowd out others.
+ */
+#include "postgres.h"
+
+#include "common/jsonb.h"
+#include "search/client.h"
+#include "search/product.h"
+#include "search/server.h"
+#include "search/suggest.h"
+
+#define BEGINS_BOOST "8" /* values that begin with the prefix come first */
+
+/* The clause that a term begins with the prefix. */
+static json_t *
+begins_clause(json_t *clause, const char *term, const char *prefix)
+{
+	json_t *options = body_put_object(body_put_object(clause, "prefix"), body_utf8(term));
+
+	body_put_text(options, "value", prefix);
+	body_put(options, "case_insensitive", json_true());
+	return options;
+}
+
+/* The clauses of a field that holds words. */
+static void
+append_words(json_t *should, const Suggest *suggest, const SuggestField *field)
+{
+	const char *name = body_utf8(field->plain ? field->plain : field->name);
+	json_t	   *options;
+
+	options = body_put_object(
+		body_put_object(body_append(should, body_object()), "match_bool_prefix"), name);
+	body_put_text(options, "query", suggest->prefix);
+	body_put_text(options, "operator", "and");
+	if (field->term != NULL)
+		body_put(begins_clause(body_append(should, body_object()), field->term, suggest->prefix),
+				 "boost", body_number(BEGINS_BOOST));
+}
+
+/* Counts the terms of a field that begin with the prefix; others of the same document come along. */
+static void
+put_terms(json_t *aggregations, const Suggest *suggest, const SuggestField *field)
+{
+	json_t *aggregation = body_put_object(aggregations, body_utf8(field->name));
+	json_t *terms;
+
+	begins_clause(body_put_object(aggregation, "filter"), field->name, suggest->prefix);
+	terms =
+		body_put_object(body_put_object(body_put_object(aggregation, "aggs"), "values"), "terms");
+	body_put_text(terms, "field", field->name);
+	body_put(terms, "size", json_integer(suggest_candidates(suggest)));
+}
+
+/* Has each text found once, where there is one field and it is known as one term too. */
+static void
+put_collapse(json_t *root, const Suggest *suggest)
+{
+	const SuggestField *field = linitial(suggest->fields);
+
+	if (list_length(suggest->fields) == 1 && !field->whole && field->term != NULL)
+		body_put_text(body_put_object(root, "collapse"), "field", field->term);
+}
+
+/* Fills the body. */
+static void
+fill(json_t *root, const SearchTarget *target, const void *arg)
+{
+	const Suggest *suggest = arg;
+	json_t		  *boolean = body_put_object(body_put_object(root, "query"), "bool");
+	json_t		  *filters = body_put_array(boolean, "filter");
+	json_t		  *should = body_put_array(boolean, "should");
+	json_t		  *source = body_put_array(root, "_source");
+	json_t		  *aggregations = NULL;
+	ListCell	  *lc;
+
+	foreach (lc, suggest->request.filters)
+		body_append_filter(filters, target, lfirst(lc));
+	foreach (lc, suggest->fields)
+	{
+		const SuggestField *field = lfirst(lc);
+
+		if (!field->whole)
+		{
+			append_words(should, suggest, field);
+			body_append(source, body_string(field->name));
+			continue;
+		}
+		(void) begins_clause(body_append(should, body_object()), field->name, suggest->prefix);
+		if (aggregations == NULL)
+			aggregations = body_put_object(root, "aggs");
+		put_terms(aggregations, suggest, field);
+	}
+	put_collapse(root, suggest);
+	body_put(boolean, "minimum_should_match", json_integer(1));
+	body_put(root, "track_total_hits", json_false());
+	body_put(root, "size",
+			 json_integer(json_array_size(source) > 0 ? suggest_candidates(suggest) : 0));
+}
+
+/* Takes the fields of a match. */
+static bool
+take_hit(Suggest *suggest, JsonbContainer *hit)
+{
+	JsonbContainer *document = tenancy_jsonb_object(hit, "_source");
+	ListCell	   *lc;
+
+	foreach (lc, suggest->fields)
+	{
+		const SuggestField *field = lfirst(lc);
+		JsonbValue			value;
+
+		if (!field->whole && tenancy_jsonb_field(document, field->name, &value))
+			suggest_take(suggest, field, &value);
+	}
+	return document != NULL;
+}
+
+/* Takes the terms of a field. */
+static bool
+take_terms(Suggest *suggest, const SuggestField *field, JsonbContainer *aggregations)
+{
+	JsonbContainer *aggregation = tenancy_jsonb_object(aggregations, field->name);
+	JsonbContainer *buckets =
+		tenancy_jsonb_array(tenancy_jsonb_object(aggregation, "values"), "buckets");
+
+	for (int i = 0; buckets != NULL && i < JsonContainerSize(buckets); i++)
+	{
+		JsonbValue *bucket = getIthJsonbValueFromContainer(buckets, i);
+		JsonbValue	key;
+
+		if (bucket->type != jbvBinary || !tenancy_jsonb_field(bucket->val.binary.data, "key", &key))
+			return false;
+		suggest_take(suggest, field, &key);
+	}
+	return buckets != NULL;
+}
+
+/* Reads the reply. */
+static bool
+parse(Jsonb *reply, void *arg)
+{
+	Suggest		   *suggest = arg;
+	JsonbContainer *hits = tenancy_jsonb_array(tenancy_jsonb_object(&reply->root, "hits"), "hits");
+	JsonbContainer *aggregations = tenancy_jsonb_object(&reply->root, "aggregations");
+	ListCell	   *lc;
+
+	if (hits == NULL)
+		return false;
+	for (int i = 0; i < JsonContainerSize(hits); i++)
+	{
+		JsonbValue *hit = getIthJsonbValueFromContainer(hits, i);
+
+		if (hit->type != jbvBinary || !take_hit(suggest, hit->val.binary.data))
+			return false;
+	}
+	foreach (lc, suggest->fields)
+	{
+		const SuggestField *field = lfirst(lc);
+
+		if (field->whole && !take_terms(suggest, field, aggregations))
+			return false;
+	}
+	return true;
+}
+
+/* Asks the search server. */
+bool
+suggest_server(const SearchTarget *target, Suggest *suggest, const char **engine,
+			   SearchFailure *failure)
+{
+	ServerCall call = {.target = target,
+					   .fill = fill,
+					   .fill_arg = suggest,
+					   .parse = parse,
+					   .parse_arg = suggest,
+					   .alone = suggest->request.engine == ENGINE_SERVER};
+
+	if (!server_usable(target, failure) || !server_call(&call, failure))
+		return false;
+	*engine = product_name(search_client_product());
+	return true;
+}
