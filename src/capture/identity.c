@@ -55,7 +55,10 @@ leave_original(const char *slot)
 {
 	if (exec(slot, "UPDATE tenancy.instance SET id = DEFAULT"
 				   " WHERE system_identifier = $1 AND database_oid <> $3"))
+	{
 		tenancy_spi_exec("DELETE FROM tenancy.search_index", 0, NULL, NULL, NULL);
+		tenancy_spi_exec("DELETE FROM tenancy.index_move", 0, NULL, NULL, NULL);
+	}
 }
 
 /* True if this server was promoted, has its primary's slot, and all that the sinks have. */

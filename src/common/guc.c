@@ -22,6 +22,7 @@ char *tenancy_outer_search_path = NULL;
 char *tenancy_redis_auth_file = NULL;
 int	  tenancy_redis_timeout = 500;
 char *tenancy_redis_url = NULL;
+int	  tenancy_reindex_grace = 0;
 int	  tenancy_resync_rate = 0;
 int	  tenancy_retry_max = 30000;
 int	  tenancy_ring_size = 1024;
@@ -185,6 +186,11 @@ define_redis_settings(void)
 							   "URL of the Redis server: redis://host:port/database.",
 							   "Empty: nothing is invalidated and every cache read is a miss.",
 							   &tenancy_redis_url, "", PGC_SIGHUP, 0, check_url, NULL, NULL);
+	DefineCustomIntVariable(
+		"tenancy.reindex_grace",
+		"Time that an index is kept in step after another one has taken its place.",
+		"Searches that were begun before go on in it.", &tenancy_reindex_grace, 300, 0,
+		INT_MAX / 1000, PGC_SIGHUP, GUC_UNIT_S, NULL, NULL, NULL);
 	DefineCustomIntVariable("tenancy.resync_rate",
 							"Rows per second that a resync or first copy sends to one sink.",
 							"0: no limit. Changes of rows are not held back.", &tenancy_resync_rate,

@@ -29,9 +29,10 @@ extern char *tenancy_outer_search_path;
 extern char *tenancy_redis_auth_file;
 extern int	 tenancy_redis_timeout; /* ms */
 extern char *tenancy_redis_url;
-extern int	 tenancy_resync_rate; /* rows per second, 0: no limit */
-extern int	 tenancy_retry_max;	  /* ms */
-extern int	 tenancy_ring_size;	  /* kB */
+extern int	 tenancy_reindex_grace; /* s */
+extern int	 tenancy_resync_rate;	/* rows per second, 0: no limit */
+extern int	 tenancy_retry_max;		/* ms */
+extern int	 tenancy_ring_size;		/* kB */
 extern char *tenancy_search_auth_file;
 extern char *tenancy_search_ca_file;
 extern char *tenancy_search_cert_file;

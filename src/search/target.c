@@ -24,9 +24,9 @@ static const char config_sql[] = "SELECT table_name, mapping, key_columns FROM t
 								 "WHERE blueprint = $1 AND index_type = $2";
 
 /* Only an index that is ours for certain: the alias of one to be made may be somebody else's. */
-static const char alias_sql[] =
-	"SELECT alias FROM tenancy.search_index "
-	"WHERE tenant_id = $1 AND index_type = $2 AND state = 'ready' AND filled LIMIT 1";
+static const char alias_sql[] = "SELECT alias FROM tenancy.search_index "
+								"WHERE tenant_id = $1 AND index_type = $2 AND role = 'serving' AND "
+								"state = 'ready' AND filled LIMIT 1";
 
 /* Copies the parts of the mapping that searches need out of SPI's memory. */
 static void

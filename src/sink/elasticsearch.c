@@ -23,12 +23,14 @@
 typedef struct EsBulk
 {
 	dlist_node	   node;
+	uint64		   number;
 	MemoryContext  context; /* holds this and the body */
 	HttpRequest	  *request; /* NULL: it was dropped, or there was nothing to send */
 	StringInfoData body;
 } EsBulk;
 
 static dlist_head bulks = DLIST_STATIC_INIT(bulks);
+static uint64	  begun = 0;
 
 /* True if a URL is set. */
 static bool
@@ -83,9 +85,29 @@ make_bulk(void)
 	EsBulk		 *bulk = palloc0(sizeof(EsBulk));
 
 	bulk->context = context;
+	bulk->number = ++begun;
 	initStringInfo(&bulk->body);
 	MemoryContextSwitchTo(old);
 	return bulk;
+}
+
+/* Number of the last request begun. */
+uint64
+es_bulk_begun(void)
+{
+	return begun;
+}
+
+/* True if every request up to a number has ended. */
+bool
+es_bulk_ended(uint64 number)
+{
+	dlist_iter iter;
+
+	dlist_foreach (iter, &bulks)
+		if (dlist_container(EsBulk, node, iter.cur)->number <= number)
+			return false;
+	return true;
 }
 
 /* Ends the request and frees its memory. */
@@ -177,18 +199,22 @@ search_timeout(void)
 	return Min(server, provision);
 }
 
-/* True if the target's index is known to be there; it has no alias before it is provisioned. */
+/* True if the target's indices are known to be there; it has no alias before it is provisioned. */
 static bool
 search_target_ready(const SinkTarget *target)
 {
-	return target->alias != NULL && search_provision_ready(target->alias, target->index_name);
+	bool ready = target->nplaces > 0;
+
+	for (int i = 0; i < target->nplaces; i++)
+		ready &= search_provision_ready(target->places[i].index_name, target->alias);
+	return ready;
 }
 
-/* The target's index is gone: it is made again. */
+/* The index of a place is gone: it is made again. */
 static void
-search_target_missing(const SinkTarget *target)
+search_place_missing(const SinkPlace *place)
 {
-	search_provision_missing(target->alias);
+	search_provision_missing(place->index_name);
 	es_server_recheck();
 }
 
@@ -219,7 +245,7 @@ const SinkDriver search_sink_driver = {
 	.trouble = search_trouble,
 	.config_changed = search_provision_wake,
 	.target_ready = search_target_ready,
-	.target_missing = search_target_missing,
+	.place_missing = search_place_missing,
 	.list_open = es_listing_open,
 	.list_next = es_listing_next,
 	.list_close = es_listing_close,

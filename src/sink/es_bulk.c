@@ -62,7 +62,7 @@ append_action(StringInfo body, const SinkItem *item, const StringInfoData *id, b
 
 	appendStringInfoString(body, item->action == SINK_PUT ? "{\"index\":{\"_index\":"
 														  : "{\"delete\":{\"_index\":");
-	tenancy_json_string(body, item->target->alias, strlen(item->target->alias));
+	tenancy_json_string(body, item->place->alias, strlen(item->place->alias));
 	appendStringInfoString(body, typed ? ",\"_type\":\"_doc\",\"_id\":" : ",\"_id\":");
 	tenancy_json_string(body, id->data, id->len);
 	appendStringInfoString(body, ",\"version\":");

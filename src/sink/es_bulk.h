@@ -12,4 +12,8 @@
 extern int		   es_bulk_build(StringInfo body, SinkBatch *batch, const EsServer *server);
 extern const char *es_bulk_path(const EsServer *server);
 
+/* elasticsearch.c: number of the last request begun; true if all up to a number have ended. */
+extern uint64 es_bulk_begun(void);
+extern bool	  es_bulk_ended(uint64 number);
+
 #endif

@@ -74,7 +74,7 @@ write_ids(SinkFetch *fetch, SinkDocument **documents)
 
 /* Asks for documents; the answer may have most_bytes and what stands around the documents. */
 SinkFetch *
-es_fetch_open(const SinkTarget *target, SinkDocument **documents, int n, size_t most_bytes)
+es_fetch_open(const SinkPlace *place, SinkDocument **documents, int n, size_t most_bytes)
 {
 	MemoryContext context =
 		AllocSetContextCreate(TopMemoryContext, "search fetch", ALLOCSET_DEFAULT_SIZES);
@@ -86,7 +86,7 @@ es_fetch_open(const SinkTarget *target, SinkDocument **documents, int n, size_t 
 	fetch->documents = palloc(n * sizeof(SinkDocument *));
 	initStringInfo(&fetch->path);
 	initStringInfo(&fetch->body);
-	appendStringInfo(&fetch->path, "/%s/_mget", target->alias);
+	appendStringInfo(&fetch->path, "/%s/_mget", place->alias);
 	write_ids(fetch, documents);
 	if (fetch->asked > 0 && es_server_health(NULL) == SINK_READY)
 		fetch->request =

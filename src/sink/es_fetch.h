@@ -7,7 +7,7 @@
 
 #include "sink/sink.h"
 
-extern SinkFetch	  *es_fetch_open(const SinkTarget *target, SinkDocument **documents, int n,
+extern SinkFetch	  *es_fetch_open(const SinkPlace *place, SinkDocument **documents, int n,
 									 size_t most_bytes);
 extern SinkFetchResult es_fetch_poll(SinkFetch *fetch, const char **error);
 extern void			   es_fetch_close(SinkFetch *fetch);

@@ -63,7 +63,7 @@ is_blocked(const ItemReply *answer)
 static SinkOutcome
 delete_outcome(const SinkItem *item, const ItemReply *answer)
 {
-	return strcmp(answer->index, item->target->alias) == 0 ? SINK_NO_INDEX : SINK_DONE;
+	return strcmp(answer->index, item->place->alias) == 0 ? SINK_NO_INDEX : SINK_DONE;
 }
 
 /*

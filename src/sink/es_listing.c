@@ -35,16 +35,17 @@ struct SinkListing
 	ListingStep	   step;
 	int			   nkeys;
 	int			   sample; /* documents of LIST_SAMPLE */
-	char		  *alias;
+	char		  *index_name;
+	char		  *alias;	  /* it is read by */
 	char		  *scroll_id; /* NULL before the first page */
 	StringInfoData path;
 	StringInfoData body;
 	HttpRequest	  *request; /* NULL: nothing is under way */
 };
 
-/* Starts listing a target's documents. */
+/* Starts listing a target's documents in one place. */
 SinkListing *
-es_listing_open(const SinkTarget *target)
+es_listing_open(const SinkTarget *target, const SinkPlace *place)
 {
 	MemoryContext context =
 		AllocSetContextCreate(TopMemoryContext, "search listing", ALLOCSET_DEFAULT_SIZES);
@@ -53,7 +54,8 @@ es_listing_open(const SinkTarget *target)
 
 	listing->context = context;
 	listing->nkeys = target->nkeys;
-	listing->alias = pstrdup(target->alias);
+	listing->index_name = pstrdup(place->index_name);
+	listing->alias = pstrdup(place->alias);
 	initStringInfo(&listing->path);
 	initStringInfo(&listing->body);
 	MemoryContextSwitchTo(old);
@@ -62,9 +64,9 @@ es_listing_open(const SinkTarget *target)
 
 /* Starts listing some documents chosen at random. */
 SinkListing *
-es_listing_sample(const SinkTarget *target, int most)
+es_listing_sample(const SinkTarget *target, const SinkPlace *place, int most)
 {
-	SinkListing *listing = es_listing_open(target);
+	SinkListing *listing = es_listing_open(target, place);
 
 	listing->step = LIST_SAMPLE;
 	listing->sample = Min(most, PAGE_SIZE);
@@ -208,7 +210,7 @@ take_page(SinkListing *listing, const HttpReply *reply, StringInfo keys)
 static void
 note_missing(SinkListing *listing)
 {
-	search_provision_missing(listing->alias);
+	search_provision_missing(listing->index_name);
 	es_server_recheck();
 }
 

@@ -7,8 +7,8 @@
 
 #include "sink/sink.h"
 
-extern SinkListing	 *es_listing_open(const SinkTarget *target);
-extern SinkListing	 *es_listing_sample(const SinkTarget *target, int most);
+extern SinkListing	 *es_listing_open(const SinkTarget *target, const SinkPlace *place);
+extern SinkListing	 *es_listing_sample(const SinkTarget *target, const SinkPlace *place, int most);
 extern SinkListResult es_listing_next(SinkListing *listing, StringInfo keys);
 extern void			  es_listing_close(SinkListing *listing);
 

@@ -11,6 +11,7 @@
 #include <jansson.h>
 
 #include "common/guc.h"
+#include "sink/es_bulk.h"
 #include "sink/es_mapping.h"
 #include "sink/es_reply.h"
 #include "sink/es_server.h"
@@ -80,6 +81,23 @@ first_member(const HttpReply *reply, json_t **root, const char **name, json_t **
 	return iter != NULL;
 }
 
+/* Alias that tells whether the index is there. */
+static const char *
+telling_alias(const IndexJob *job)
+{
+	return job->serving ? job->alias : job->own_alias;
+}
+
+/* The index is there, with the alias that tells. */
+static void
+found_index(IndexJob *job)
+{
+	if (strcmp(job->state, "missing") != 0 || job->realigned)
+		index_alter(job);
+	else
+		index_job_add_aliases(job); /* it may be the other one that was found missing */
+}
+
 /* GET /_alias/ALIAS says which index it names. */
 static void
 took_alias(IndexJob *job, const HttpReply *reply)
@@ -104,19 +122,19 @@ took_alias(IndexJob *job, const HttpReply *reply)
 	if (!first_member(reply, &root, &index, &value))
 		index_job_end(job, "the answer about the alias is not understood");
 	else if (json_object_size(root) == 1 && strcmp(index, job->index_name) == 0)
-		index_alter(job);
+		found_index(job);
 	else
 	{
 		job->done = true;
 		sink_set_textf(job->error, SINK_REASON_MAX, "alias \"%s\" belongs to index \"%s\"",
-					   job->alias, index);
+					   telling_alias(job), index);
 		if (strcmp(job->old_aliases, "[]") != 0)
 			index_release(job); /* that one may be waiting for an alias of ours */
 	}
 	json_decref(root);
 }
 
-/* DELETE of the empty index that has the alias's name. */
+/* DELETE of the empty index that has an alias's name. */
 static void
 took_clearing(IndexJob *job, const HttpReply *reply)
 {
@@ -154,9 +172,15 @@ is_never_used(const HttpReply *reply, const char *name)
 static void
 took_name(IndexJob *job, const HttpReply *reply)
 {
-	if (reply->status == 200 && !job->cleared && is_never_used(reply, job->alias))
+	if (reply->status == 200 && !job->cleared && is_never_used(reply, job->named))
 	{
-		index_job_ask(job, took_clearing, "DELETE", psprintf("/%s", job->alias), NULL);
+		index_job_ask(job, took_clearing, "DELETE", psprintf("/%s", job->named), NULL);
+		return;
+	}
+	if (reply->status == 404 && job->named == job->alias)
+	{
+		job->named = job->own_alias;
+		index_job_ask(job, took_name, "GET", psprintf("/%s", job->named), NULL);
 		return;
 	}
 	if (reply->status != 200)
@@ -166,26 +190,36 @@ took_name(IndexJob *job, const HttpReply *reply)
 	}
 	job->done = true;
 	sink_set_textf(job->error, SINK_REASON_MAX, "\"%s\" should be an alias but is an index",
-				   job->alias);
+				   job->named);
 }
 
-/* POST /_aliases has added the alias to an index that was there without it. */
+/* POST /_aliases has added the aliases to an index that was there without one of them. */
 static void
-took_added_alias(IndexJob *job, const HttpReply *reply)
+took_added_aliases(IndexJob *job, const HttpReply *reply)
 {
+	job->realigned = true;
 	if (reply->status == 200)
 		index_alter(job);
+	else if (reply->status == 400 && strstr(reply->body, "invalid_alias_name_exception"))
+		index_job_find_name(job);
 	else
 		index_job_end_with_reply(job, reply);
 }
 
-/* Adds the alias to our index. */
-static void
-add_alias(IndexJob *job)
+/* Adds its aliases to our index. */
+void
+index_job_add_aliases(IndexJob *job)
 {
-	index_job_ask(job, took_added_alias, "POST", "/_aliases",
-				  psprintf("{\"actions\":[{\"add\":{\"index\":\"%s\",\"alias\":\"%s\"}}]}",
-						   job->index_name, job->alias));
+	StringInfoData body;
+
+	initStringInfo(&body);
+	appendStringInfo(&body, "{\"actions\":[{\"add\":{\"index\":\"%s\",\"alias\":\"%s\"}}",
+					 job->index_name, job->own_alias);
+	if (job->serving)
+		appendStringInfo(&body, ",{\"add\":{\"index\":\"%s\",\"alias\":\"%s\"}}", job->index_name,
+						 job->alias);
+	appendStringInfoString(&body, "]}");
+	index_job_ask(job, took_added_aliases, "POST", "/_aliases", body.data);
 }
 
 /* Makes the index with doubles where the server has no scaled_float; true if that was new. */
@@ -205,11 +239,12 @@ simplify(IndexJob *job)
 	return true;
 }
 
-/* Looks at the index that has the alias's name. */
+/* Looks at the index that has an alias's name. */
 void
 index_job_find_name(IndexJob *job)
 {
-	index_job_ask(job, took_name, "GET", psprintf("/%s", job->alias), NULL);
+	job->named = telling_alias(job);
+	index_job_ask(job, took_name, "GET", psprintf("/%s", job->named), NULL);
 }
 
 /* PUT /INDEX has been answered. */
@@ -220,7 +255,7 @@ took_create(IndexJob *job, const HttpReply *reply)
 	if (job->created)
 		index_alter(job);
 	else if (reply->status == 400 && strstr(reply->body, "resource_already_exists_exception"))
-		add_alias(job);
+		index_job_add_aliases(job);
 	else if (reply->status == 400 && strstr(reply->body, "invalid_alias_name_exception"))
 		index_job_find_name(job);
 	else if (reply->status != 400 || !strstr(reply->body, "scaled_float") || !simplify(job))
@@ -270,6 +305,28 @@ took_tasks(IndexJob *job, const HttpReply *reply)
 		index_job_end_with_reply(job, reply);
 }
 
+/* DELETE of the index that a late delete had made has been answered. */
+static void
+took_end(IndexJob *job, const HttpReply *reply)
+{
+	if (reply->status == 200 || reply->status == 404)
+		index_job_end(job, NULL);
+	else
+		index_job_end_with_reply(job, reply);
+}
+
+/* An index that has the own alias's name was made by a delete that found the alias gone. */
+static void
+took_leftover(IndexJob *job, const HttpReply *reply)
+{
+	if (reply->status == 200 && is_never_used(reply, job->own_alias))
+		index_job_ask(job, took_end, "DELETE", psprintf("/%s", job->own_alias), NULL);
+	else if (reply->status == 200 || reply->status == 404)
+		index_job_end(job, NULL);
+	else
+		index_job_end_with_reply(job, reply);
+}
+
 /*
  * DELETE /INDEX has been answered.  One that is not there may still be on its way, by
  * a request that nobody waits for any more, since its worker died or lost patience:
@@ -282,7 +339,7 @@ took_drop(IndexJob *job, const HttpReply *reply)
 		index_job_ask(job, took_tasks, "GET", "/_cluster/pending_tasks?filter_path=tasks.source",
 					  NULL);
 	else if (reply->status == 200 || reply->status == 404)
-		index_job_end(job, NULL);
+		index_job_ask(job, took_leftover, "GET", psprintf("/%s", job->own_alias), NULL);
 	else
 		index_job_end_with_reply(job, reply);
 }
@@ -301,13 +358,15 @@ index_job_start(IndexJob *job)
 	if (!is_plain_name(job->index_name) || !is_plain_name(job->alias))
 		index_job_end(job, "the name of the index or of its alias is not valid");
 	else if (strcmp(job->state, "dropping") == 0)
-		drop_index(job);
+		job->fence = es_bulk_begun(); /* those that are under way would make another one */
 	else if (strcmp(job->state, "emptying") == 0 && !job->emptied)
 		index_job_ask(job, took_emptying, "DELETE", psprintf("/%s", job->index_name), NULL);
+	else if (job->replaces != NULL)
+		index_switch(job);
 	else if (is_altered(job) && strcmp(job->old_aliases, "[]") == 0)
 		index_alter(job);
 	else
-		index_job_ask(job, took_alias, "GET", psprintf("/_alias/%s", job->alias), NULL);
+		index_job_ask(job, took_alias, "GET", psprintf("/_alias/%s", telling_alias(job)), NULL);
 }
 
 /* Goes on if a reply has come; a job that an error left without a request ends. */
@@ -319,6 +378,12 @@ index_job_advance(IndexJob *job)
 
 	if (job->done)
 		return;
+	if (job->step == NULL && strcmp(job->state, "dropping") == 0)
+	{
+		if (es_bulk_ended(job->fence))
+			drop_index(job);
+		return;
+	}
 	if (request == NULL)
 	{
 		index_job_end(job, "an error ended the work on this index early");

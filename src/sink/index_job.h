@@ -13,6 +13,9 @@ typedef struct IndexJob IndexJob;
 /* What is asked at the moment. */
 typedef void (*IndexStep)(IndexJob *job, const HttpReply *reply);
 
+/* What an index's own alias has behind the index's name. */
+#define INDEX_OWN_ALIAS ".w"
+
 /* A row of tenancy.search_index and how far the server is with it. */
 struct IndexJob
 {
@@ -23,6 +26,9 @@ struct IndexJob
 	char *body;		   /* of the create-index request */
 	char *to_put;	   /* JSON object: fields that it does not have yet */
 	char *old_aliases; /* JSON array: aliases to be removed */
+	char *own_alias;
+	char *replaces; /* index that it takes the public alias from, NULL: none */
+	bool  serving;	/* it has the public alias, or is to get it */
 	int64 revision;
 	int64 tenant_id;
 
@@ -35,9 +41,12 @@ struct IndexJob
 	int			 nput;		 /* fields put so far */
 	bool		 refused;	 /* one of them with an error that stays; the index can be used */
 	bool		 missing;	 /* the index is not there */
-	bool		 cleared;	 /* an empty index with the alias's name was removed */
+	const char	*named;		 /* alias that is looked at as the name of an index */
+	bool		 cleared;	 /* an empty index with that name was removed */
+	bool		 realigned;	 /* the aliases of an index that was missing were added */
 	bool		 created;	 /* it was not there before */
 	bool		 awaited;	 /* no request to make it is under way any more */
+	uint64		 fence;		 /* bulk requests up to this one may still write to it */
 	bool		 done;
 	char		 error[SINK_REASON_MAX]; /* "" if it went well */
 };
@@ -54,6 +63,9 @@ extern void index_job_end_with_reply(IndexJob *job, const HttpReply *reply);
 extern void index_job_find_name(IndexJob *job);
 extern const char *index_job_typed(void);
 extern void		   index_alter(IndexJob *job);
+extern void		   index_job_add_aliases(IndexJob *job);
+/* index_switch.c: takes the public alias over from another index */
+extern void index_switch(IndexJob *job);
 /* Takes old aliases away and ends the job with the error it has. */
 extern void index_release(IndexJob *job);
 

@@ -33,7 +33,8 @@ static TimestampTz	 next_look = 0;
 static const char *const work_query =
 	"SELECT index_name, index_type, alias, state,"
 	"  (body || jsonb_build_object('aliases',"
-	"    coalesce(body -> 'aliases', '{}') || jsonb_build_object(alias, '{}'::jsonb))"
+	"    jsonb_build_object(index_name || '" INDEX_OWN_ALIAS "', '{}'::jsonb)"
+	"    || CASE role WHEN 'serving' THEN jsonb_build_object(alias, '{}'::jsonb) ELSE '{}' END)"
 	"   || CASE fields WHEN '{}' THEN '{}' ELSE jsonb_build_object('mappings',"
 	"        coalesce(body -> 'mappings', '{}') || jsonb_build_object('properties',"
 	"         fields || coalesce(body #> '{mappings,properties}', '{}'))) END)::text,"
@@ -41,8 +42,11 @@ static const char *const work_query =
 	"  CASE WHEN attempts = 0 THEN 0 ELSE"
 	"    (extract(epoch FROM updated_at - now()) * 1000"
 	"     + least($1, 250 * power(2, least(attempts, 20) - 1)))::bigint END AS due,"
-	"  to_put::text, to_jsonb(old_aliases)::text, revision::bigint"
-	" FROM tenancy.search_index WHERE state <> 'ready' ORDER BY due LIMIT $2";
+	"  to_put::text, to_jsonb(old_aliases)::text, revision::bigint, role, replaces"
+	" FROM tenancy.search_index i WHERE state <> 'ready'"
+	"   AND (replaces IS NULL OR NOT EXISTS (SELECT FROM tenancy.search_index o"
+	"     WHERE o.index_name = i.replaces AND o.state <> 'ready'))"
+	" ORDER BY due LIMIT $2";
 
 /*
  * Index $1 in state $2 and revision $3, unless a user's transaction has it: then it is looked at
@@ -58,7 +62,7 @@ static const char *const drop_query = "DELETE FROM tenancy.search_index" THIS_IN
 static const char *const ready_query =
 	"UPDATE tenancy.search_index i SET state = 'ready', attempts = 0, last_error = $4,"
 	"  to_put = '{}', old_aliases = '{}', updated_at = now(),"
-	"  filled = CASE $2 WHEN 'altered' THEN filled ELSE $2 <> 'missing'"
+	"  filled = CASE $2 WHEN 'altered' THEN filled ELSE $2 <> 'missing' AND role = 'serving'"
 	"   AND NOT EXISTS (SELECT FROM tenancy.resync r"
 	"    JOIN tenancy.tenant t ON t.id = r.tenant_id"
 	"    JOIN tenancy.sync_table s ON s.blueprint = t.blueprint AND s.table_name = r.table_name"
@@ -85,18 +89,26 @@ static const char *const fresh_query =
 	"   WHERE w.sink = 'search' AND w.tenant_id = $1 AND s.index_type = $2 AND w.phase = 'rows'"
 	"     AND w.started_at IS NULL FOR UPDATE OF w SKIP LOCKED)";
 
-#define MAKE_MISSING                                                                          \
-	"UPDATE tenancy.search_index i SET state = 'missing', attempts = 0, updated_at = now(), " \
-	"filled = false,"                                                                         \
-	"  body = coalesce((SELECT s.mapping FROM tenancy.tenant t"                               \
-	"    JOIN tenancy.sync_table s USING (blueprint)"                                         \
+/* The server has refused a field: a new index can have it. */
+static const char *const refused_query =
+	"SELECT tenancy.queue_reindex($1, $2, 'the server refused to add a field')";
+
+/* One that has been replaced is not made again. */
+#define MAKE_MISSING                                                         \
+	"UPDATE tenancy.search_index i SET"                                      \
+	"  state = CASE role WHEN 'retired' THEN 'dropping' ELSE 'missing' END," \
+	"  attempts = 0, updated_at = now(), filled = false, replaces = NULL,"   \
+	"  body = coalesce((SELECT s.mapping FROM tenancy.tenant t"              \
+	"    JOIN tenancy.sync_table s USING (blueprint)"                        \
 	"    WHERE t.id = i.tenant_id AND s.index_type = i.index_type), body)"
 
 static const char *const gone_query = MAKE_MISSING THIS_INDEX;
 
 static const char *const missing_query =
 	MAKE_MISSING " WHERE index_name = (SELECT index_name FROM tenancy.search_index"
-				 "   WHERE alias = $1 AND state = 'ready' LIMIT 1 FOR UPDATE SKIP LOCKED)";
+				 "   WHERE index_name = $1 AND state = 'ready' FOR UPDATE SKIP LOCKED)";
+
+static const char *const switched_query = "SELECT tenancy.index_move_switched($1)";
 
 /* Last failure since the previous call, NULL: none. */
 const char *
@@ -109,6 +121,17 @@ search_provision_trouble(void)
 	strlcpy(told, trouble, sizeof(told));
 	trouble[0] = '\0';
 	return told;
+}
+
+/* Alias that an index has besides the public one. */
+char *
+search_own_alias(MemoryContext context, const char *index_name)
+{
+	char *alias = MemoryContextAlloc(context, strlen(index_name) + sizeof(INDEX_OWN_ALIAS));
+
+	strcpy(alias, index_name);
+	strcat(alias, INDEX_OWN_ALIAS);
+	return alias;
 }
 
 /* The table may have changed: look at it with the next housekeep. */
@@ -131,6 +154,7 @@ static void
 read_job(int row)
 {
 	IndexJob *job = &jobs[njobs];
+	char	 *replaces;
 
 	memset(job, 0, sizeof(IndexJob));
 	job->index_name = copy_column(row, 1);
@@ -142,6 +166,13 @@ read_job(int row)
 	job->to_put = copy_column(row, 8);
 	job->old_aliases = copy_column(row, 9);
 	job->revision = tenancy_spi_int64(row, 10);
+	job->own_alias = search_own_alias(job_context, job->index_name);
+	job->serving = strcmp(tenancy_spi_text(row, 11), "serving") == 0;
+	replaces = tenancy_spi_text(row, 12);
+	if (replaces != NULL)
+		job->replaces = MemoryContextStrdup(job_context, replaces);
+	else if (!job->serving)
+		job->old_aliases = "[]"; /* it has no public one */
 	njobs++;
 }
 
@@ -235,7 +266,25 @@ change_row(const IndexJob *job, const char *sql, const char *error)
 	return SPI_processed > 0;
 }
 
-/* Writes a job's result; true if its alias can be used now. */
+/* Writes what follows from an index that is there now. */
+static void
+write_consequences(const IndexJob *job)
+{
+	Oid	  types[] = {TEXTOID};
+	Datum values[] = {CStringGetTextDatum(job->index_name)};
+
+	if (job->replaces != NULL)
+		tenancy_spi_exec(switched_query, 1, types, values, NULL);
+	else if (strcmp(job->state, "missing") == 0 ||
+			 (strcmp(job->state, "pending") == 0 && !job->serving))
+		exec_for_table(job, resync_query); /* nothing was sent to it before */
+	else if (job->created && strcmp(job->state, "pending") == 0)
+		exec_for_table(job, fresh_query);
+	if (job->refused && job->serving)
+		exec_for_table(job, refused_query);
+}
+
+/* Writes a job's result; true if the index can be used now. */
 static bool
 write_result(const IndexJob *job)
 {
@@ -252,10 +301,8 @@ write_result(const IndexJob *job)
 	else
 	{
 		usable = change_row(job, ready_query, job->error);
-		if (usable && strcmp(job->state, "missing") == 0)
-			exec_for_table(job, resync_query);
-		else if (usable && job->created && strcmp(job->state, "pending") == 0)
-			exec_for_table(job, fresh_query);
+		if (usable)
+			write_consequences(job);
 		return usable;
 	}
 	return false;
@@ -276,7 +323,7 @@ write_results(void)
 	tenancy_tx_commit();
 	for (int i = 0; i < njobs; i++)
 		if (usable[i])
-			ready_index_add(jobs[i].alias, jobs[i].index_name);
+			ready_index_add(jobs[i].index_name, jobs[i].alias);
 }
 
 /* Forgets what is under way; the table still has it. */
@@ -338,34 +385,34 @@ search_provision_timeout(void)
 
 /* An index waits for a change of its own: its documents wait too. */
 void
-search_provision_altered(const char *alias)
+search_provision_altered(const char *index_name)
 {
-	(void) ready_index_remove(alias);
+	(void) ready_index_remove(index_name);
 	next_look = 0;
 }
 
 /* An item said SINK_NO_INDEX: the index is made again. */
 void
-search_provision_missing(const char *alias)
+search_provision_missing(const char *index_name)
 {
 	Oid		 types[] = {TEXTOID};
 	Datum	 values[1];
 	SpiScope scope;
 
-	if (!ready_index_remove(alias))
+	if (!ready_index_remove(index_name))
 		return;
 	tenancy_tx_begin("pg_tenancy: noting a missing search index");
 	tenancy_spi_begin_as_owner(&scope);
-	values[0] = CStringGetTextDatum(alias);
+	values[0] = CStringGetTextDatum(index_name);
 	tenancy_spi_exec(missing_query, 1, types, values, NULL);
 	tenancy_spi_end(&scope);
 	tenancy_tx_commit();
 	next_look = 0;
 }
 
-/* True if the alias is known to be there and to stand for the index. */
+/* True if the index is known to be there, for that alias. */
 bool
-search_provision_ready(const char *alias, const char *index_name)
+search_provision_ready(const char *index_name, const char *alias)
 {
-	return ready_index_has(alias, index_name);
+	return ready_index_has(index_name, alias);
 }

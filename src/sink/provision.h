@@ -5,14 +5,17 @@
 #ifndef TENANCY_PROVISION_H
 #define TENANCY_PROVISION_H
 
+/* Alias that an index has besides the public one. */
+extern char *search_own_alias(MemoryContext context, const char *index_name);
+
 /* The table may have changed: look at it with the next housekeep. */
 extern void search_provision_wake(void);
 /* An index waits for a change of its own: its documents wait too. Inside a transaction. */
-extern void search_provision_altered(const char *alias);
+extern void search_provision_altered(const char *index_name);
 /* An item said SINK_NO_INDEX: the index is made again. Opens a transaction. */
-extern void search_provision_missing(const char *alias);
-/* True if the alias is known to be there: else its keys wait. */
-extern bool search_provision_ready(const char *alias, const char *index_name);
+extern void search_provision_missing(const char *index_name);
+/* True if the index is known to be there, for that alias: else its keys wait. */
+extern bool search_provision_ready(const char *index_name, const char *alias);
 
 /* For elasticsearch.c: */
 extern bool		   search_provision_housekeep(void);

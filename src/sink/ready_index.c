@@ -1,8 +1,8 @@
 /*
  * ready_index.c
- *		Aliases that are known to be there, and the index that each stands for.
+ *		Indices that are known to be there, and the public alias of each.
  *
- * The index matters: a tenant that takes over the name of one that was just dropped must not
+ * The alias matters: a tenant that takes over the name of one that was just dropped must not
  * write into the old index, which its alias still stands for.
  *
  * Asking for one that is not known has the table read again, at most once a second.
@@ -21,8 +21,8 @@
 
 typedef struct ReadyIndex
 {
-	char alias[ALIAS_SIZE]; /* hash key */
-	char index_name[ALIAS_SIZE];
+	char index_name[ALIAS_SIZE]; /* hash key */
+	char alias[ALIAS_SIZE];
 } ReadyIndex;
 
 static HTAB		  *ready = NULL;
@@ -43,13 +43,13 @@ make_table(void)
 	ready = hash_create("ready search indices", 256, &control, HASH_ELEM | HASH_STRINGS);
 }
 
-/* True if the alias is known to be there and to stand for the index. */
+/* True if the index is known to be there, for that alias. */
 bool
-ready_index_has(const char *alias, const char *index_name)
+ready_index_has(const char *index_name, const char *alias)
 {
-	ReadyIndex *found = ready != NULL ? hash_search(ready, alias, HASH_FIND, NULL) : NULL;
+	ReadyIndex *found = ready != NULL ? hash_search(ready, index_name, HASH_FIND, NULL) : NULL;
 
-	if (found != NULL && strcmp(found->index_name, index_name) == 0)
+	if (found != NULL && strcmp(found->alias, alias) == 0)
 		return true;
 	stale = true;
 	return false;
@@ -57,21 +57,21 @@ ready_index_has(const char *alias, const char *index_name)
 
 /* Notes that it is there. */
 void
-ready_index_add(const char *alias, const char *index_name)
+ready_index_add(const char *index_name, const char *alias)
 {
 	ReadyIndex *entry;
 
 	if (ready == NULL)
 		make_table();
-	entry = hash_search(ready, alias, HASH_ENTER, NULL);
-	strlcpy(entry->index_name, index_name, ALIAS_SIZE);
+	entry = hash_search(ready, index_name, HASH_ENTER, NULL);
+	strlcpy(entry->alias, alias, ALIAS_SIZE);
 }
 
 /* Notes that it is gone; false if it was not known. */
 bool
-ready_index_remove(const char *alias)
+ready_index_remove(const char *index_name)
 {
-	return ready != NULL && hash_search(ready, alias, HASH_REMOVE, NULL) != NULL;
+	return ready != NULL && hash_search(ready, index_name, HASH_REMOVE, NULL) != NULL;
 }
 
 /* What is known may be out of date. */
@@ -97,8 +97,9 @@ ready_index_wait(void)
 void
 ready_index_load(void)
 {
-	tenancy_spi_exec("SELECT alias, index_name FROM tenancy.search_index WHERE state = 'ready'", 0,
-					 NULL, NULL, NULL);
+	tenancy_spi_exec("SELECT index_name, alias FROM tenancy.search_index"
+					 " WHERE state = 'ready' OR replaces IS NOT NULL",
+					 0, NULL, NULL, NULL);
 	make_table();
 	for (int row = 0; row < SPI_processed; row++)
 		ready_index_add(tenancy_spi_text(row, 1), tenancy_spi_text(row, 2));

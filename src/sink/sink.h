@@ -22,23 +22,40 @@ typedef enum SinkKind
 
 #define SINK_COUNT 2
 
+/* What a place that documents are written to is for. */
+typedef enum SinkRole
+{
+	SINK_SERVING, /* the public alias stands for it: searches see it */
+	SINK_FILLING, /* it is going to */
+	SINK_RETIRED  /* it did until a moment ago */
+} SinkRole;
+
+/* An index that the rows of a relation are written to. */
+typedef struct SinkPlace
+{
+	SinkRole role;
+	char	*index_name;
+	char	*alias; /* it is written and read by */
+} SinkPlace;
+
 /* Where the rows of one relation go; made by sync/target.c, read-only for a sink. */
 typedef struct SinkTarget
 {
-	Oid	   relid;
-	int64  tenant_id;
-	char  *tenant;	   /* name */
-	char  *alias;	   /* index alias, NULL: the relation is not indexed */
-	char  *index_name; /* that the alias should stand for, NULL as alias */
-	int	   nkeys;
-	char **key_columns;
-	int	   ncache_keys;
-	char **cache_keys; /* templates such as technology:{id} */
-	int	   ncache_tags;
-	char **cache_tags; /* templates too */
-	char  *document;   /* view or expression that makes the documents, NULL: the row itself */
-	Oid	   writer;	   /* who had the relation synced: the blueprint's owner */
-	char  *problem;	   /* why it cannot be kept in step as it is, NULL: it can */
+	Oid		   relid;
+	int64	   tenant_id;
+	char	  *tenant; /* name */
+	char	  *alias;  /* public name of the index, NULL: the relation is not indexed */
+	int		   nplaces;
+	SinkPlace *places; /* the first one is serving; none where alias is NULL */
+	int		   nkeys;
+	char	 **key_columns;
+	int		   ncache_keys;
+	char	 **cache_keys; /* templates such as technology:{id} */
+	int		   ncache_tags;
+	char	 **cache_tags; /* templates too */
+	char	  *document;   /* view or expression that makes the documents, NULL: the row itself */
+	Oid		   writer;	   /* who had the relation synced: the blueprint's owner */
+	char	  *problem;	   /* why it cannot be kept in step as it is, NULL: it can */
 } SinkTarget;
 
 typedef enum SinkAction
@@ -64,6 +81,7 @@ typedef enum SinkOutcome
 typedef struct SinkItem
 {
 	const SinkTarget *target; /* NULL for SINK_FORGET_TENANT */
+	const SinkPlace	 *place;  /* of target; NULL: the sink knows no places */
 	SinkAction		  action;
 	const char		 *key;		  /* key column values as text, each ended by a zero byte */
 	int				  key_length; /* with the zero bytes */
@@ -172,22 +190,22 @@ typedef struct SinkDriver
 	const char *(*trouble)(void);
 	/* The registry changed; NULL: the sink does not care. */
 	void (*config_changed)(void);
-	/* True if items of the target may be sent now; NULL: always. */
+	/* True if items of the target may be sent now, to all of its places; NULL: always. */
 	bool (*target_ready)(const SinkTarget *target);
-	/* An item of the target came back with SINK_NO_INDEX; NULL: never happens. */
-	void (*target_missing)(const SinkTarget *target);
-	/* Keys of all documents a target has; all three NULL: the sink cannot tell. */
-	SinkListing *(*list_open)(const SinkTarget *target);
+	/* An item for the place came back with SINK_NO_INDEX; NULL: never happens. */
+	void (*place_missing)(const SinkPlace *place);
+	/* Keys of all documents that a place has of a target; all three NULL: the sink cannot tell. */
+	SinkListing *(*list_open)(const SinkTarget *target, const SinkPlace *place);
 	/* Appends the keys of the next page: for each its length (int32) and what SinkItem.key is. */
 	SinkListResult (*list_next)(SinkListing *listing, StringInfo keys);
 	void (*list_close)(SinkListing *listing);
 	/* The same for about `most` documents chosen at random, in one page; NULL: it cannot. */
-	SinkListing *(*list_sample)(const SinkTarget *target, int most);
+	SinkListing *(*list_sample)(const SinkTarget *target, const SinkPlace *place, int most);
 	/*
 	 * Reads the newest state of documents, one not yet visible to searches too; NULL: it cannot.
 	 * The array lives until fetch_close, and what doc points to until then.
 	 */
-	SinkFetch *(*fetch_open)(const SinkTarget *target, SinkDocument **documents, int n,
+	SinkFetch *(*fetch_open)(const SinkPlace *place, SinkDocument **documents, int n,
 							 size_t most_bytes);
 	/* error is set where the result is NO_INDEX or FAILED. */
 	SinkFetchResult (*fetch_poll)(SinkFetch *fetch, const char **error);

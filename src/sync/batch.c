@@ -48,10 +48,10 @@ version_of(SinkWorker *worker, const DirtyEntry *entry)
 }
 
 /* Bytes that the request has for an item besides its document, about. */
-static Size
-action_bytes(const SinkItem *item)
+Size
+batch_action_bytes(const SinkItem *item)
 {
-	Size alias = item->target != NULL && item->target->alias ? strlen(item->target->alias) : 0;
+	Size alias = item->place != NULL ? strlen(item->place->alias) : 0;
 
 	return ACTION_BYTES + alias + item->key_length;
 }
@@ -62,18 +62,22 @@ batch_add_item(BatchBuilder *builder, DirtyEntry *entry, const SinkTarget *targe
 			   SinkAction action)
 {
 	SyncLane *lane = builder->lane;
-	SinkItem *item = &lane->batch.items[lane->batch.nitems];
+	SinkItem *item;
 
+	if (lane->batch.nitems == builder->room)
+		batch_grow(builder);
+	item = &lane->batch.items[lane->batch.nitems];
 	lane->entries[lane->batch.nitems] = entry;
 	builder->offsets[lane->batch.nitems] = builder->docs.len;
 	lane->batch.nitems++;
 	memset(item, 0, offsetof(SinkItem, reason) + 1);
 	item->target = target;
+	item->place = target != NULL && target->nplaces > 0 ? &target->places[0] : NULL;
 	item->action = action;
 	item->key = entry->key;
 	item->key_length = entry->key_length;
 	item->version = version_of(builder->worker, entry);
-	builder->around += action_bytes(item);
+	builder->around += batch_action_bytes(item);
 	return item;
 }
 
@@ -180,27 +184,17 @@ batch_hold_back(BatchBuilder *builder, int end, const SinkTarget *target, int ms
 		batch_park_run(builder, end, ms);
 }
 
-/* Takes the last row out of the batch again: the next request begins with it. */
-static void
-take_back(BatchBuilder *builder)
-{
-	SinkBatch *batch = &builder->lane->batch;
-
-	batch->nitems--;
-	builder->next--;
-	builder->docs.len = builder->offsets[batch->nitems];
-	builder->around -= action_bytes(&batch->items[batch->nitems]);
-}
-
 /* Notices that the batch is full, or more than that where the server's limit is known. */
 void
 batch_check_room(BatchBuilder *builder)
 {
-	Size bytes = builder->docs.len + builder->around;
+	SyncLane *lane = builder->lane;
+	Size	  bytes = builder->docs.len + builder->around;
 
 	builder->full = bytes >= builder->most;
-	if (bytes > builder->most && builder->lane->batch.nitems > 1 && pace_is_strict(builder->worker))
-		take_back(builder);
+	if (bytes > builder->most && lane->entries[0] != lane->entries[lane->batch.nitems - 1] &&
+		pace_is_strict(builder->worker))
+		batch_take_back(builder);
 }
 
 /* Reads a run of rows until the batch is full. */
@@ -210,6 +204,7 @@ read_run(BatchBuilder *builder, int end, const SinkTarget *target, RowReader *re
 	while (builder->next < end && !builder->full)
 	{
 		add_row(builder, builder->worker->taken[builder->next++], target, reader);
+		batch_spread(builder);
 		batch_check_room(builder);
 	}
 }
@@ -405,6 +400,7 @@ init_builder(BatchBuilder *builder, SinkWorker *worker, SyncLane *lane, int n)
 	builder->worker = worker;
 	builder->lane = lane;
 	builder->ntaken = n;
+	builder->room = n;
 	builder->most = pace_bytes(worker, lane);
 	builder->offsets = palloc(n * sizeof(int));
 	initStringInfo(&builder->docs);
@@ -424,7 +420,8 @@ return_all(BatchBuilder *builder, bool failed)
 	SyncLane   *lane = builder->lane;
 
 	for (int i = lane->batch.nitems - 1; i >= 0; i--)
-		dirty_again(worker->dirty, lane->entries[i], failed);
+		if (i == 0 || lane->entries[i] != lane->entries[i - 1])
+			dirty_again(worker->dirty, lane->entries[i], failed);
 	for (int i = 0; i < builder->nover; i++)
 		dirty_again(worker->dirty, builder->over[i], false);
 	if (failed && builder->ntaken == 1 && builder->next == 0)
@@ -533,8 +530,7 @@ build_batch(BatchBuilder *builder)
 		error = CopyErrorData();
 		FlushErrorState();
 		if (error->sqlerrcode != ERRCODE_LOCK_NOT_AVAILABLE && builder->ntaken == 1 &&
-			builder->lane->batch.nitems == 1 &&
-			builder->lane->entries[0]->attempts >= READ_ATTEMPTS)
+			builder->lane->batch.nitems > 0 && builder->lane->entries[0]->attempts >= READ_ATTEMPTS)
 		{
 			tenancy_tx_abort();
 			target_flush(); /* retired, not freed: the item still has its own */

@@ -18,6 +18,7 @@ typedef struct BatchBuilder
 	SyncLane	  *lane;
 	StringInfoData docs;
 	int			  *offsets; /* of each item's document in docs */
+	int			   room;	/* items that there is memory for */
 	int			   ntaken;
 	int			   next;   /* first of worker->taken not dealt with */
 	Size		   most;   /* bytes of the request */
@@ -35,8 +36,13 @@ extern void		 batch_drop_run(BatchBuilder *builder, int end);
 extern void		 batch_park_run(BatchBuilder *builder, int end, int ms);
 extern bool		 batch_is_overdue(const DirtyEntry *entry);
 extern bool		 batch_not_wanted(SinkWorker *worker, const SinkTarget *target);
+extern Size		 batch_action_bytes(const SinkItem *item);
 /* Sets full; it may take the last item back. */
 extern void batch_check_room(BatchBuilder *builder);
+/* places.c */
+extern void batch_grow(BatchBuilder *builder);
+extern void batch_spread(BatchBuilder *builder);
+extern void batch_take_back(BatchBuilder *builder);
 /* batch_joined.c */
 extern void batch_add_documents(BatchBuilder *builder, int end, const SinkTarget *target);
 extern void batch_add_parents_run(BatchBuilder *builder, int end);

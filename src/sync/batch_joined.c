@@ -53,7 +53,10 @@ add_read(BatchBuilder *builder, const SinkTarget *target, const DocKey *keys, in
 
 		add_document(builder, target, &keys[i]);
 		if (keys[i].state != DOC_FAILED)
+		{
+			batch_spread(builder);
 			batch_check_room(builder);
+		}
 		if (builder->next == next)
 			return false;
 	}

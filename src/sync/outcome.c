@@ -13,6 +13,7 @@
 #include "sync/batch.h"
 #include "sync/dead_letter.h"
 #include "sync/hold.h"
+#include "sync/places.h"
 #include "sync/target.h"
 
 #define RACE_ATTEMPTS 3
@@ -153,24 +154,26 @@ settle_dead_letters(SinkWorker *worker, SyncLane *lane)
 	return true;
 }
 
-/* Tells the sink about indices that are missing, once per relation. */
+/* Tells the sink about indices that are missing, once per run of items. */
 static void
 report_missing(SinkWorker *worker, SyncLane *lane)
 {
-	const SinkTarget *told = NULL;
+	const SinkPlace *told = NULL;
 
 	for (int i = 0; i < lane->batch.nitems; i++)
 	{
 		SinkItem *item = &lane->batch.items[i];
 
-		if (item->outcome != SINK_NO_INDEX || item->target == told)
+		if (item->outcome != SINK_NO_INDEX || item->place == told)
 			continue;
-		told = item->target;
-		if (worker->driver->target_missing != NULL)
-			worker->driver->target_missing(told);
-		dirty_park(worker->dirty, told->relid,
+		told = item->place;
+		if (worker->driver->place_missing != NULL)
+			worker->driver->place_missing(told);
+		dirty_park(worker->dirty, item->target->relid,
 				   TimestampTzPlusMilliseconds(GetCurrentTimestamp(), PARK_NO_INDEX_MS));
 	}
+	if (told != NULL)
+		target_flush(); /* one that does not serve is no place before it is there again */
 }
 
 /* Shows why a batch, or one of its items, did not get in. */
@@ -218,9 +221,11 @@ void
 batch_finish(SinkWorker *worker, SyncLane *lane)
 {
 	SinkBatch *batch = &lane->batch;
-	int		   faults = hold_judge(worker, lane);
+	int		   faults;
 	bool	   letters;
 
+	places_fold(worker, lane);
+	faults = hold_judge(worker, lane);
 	worker->denied = false;
 	letters = settle_dead_letters(worker, lane);
 	worker->regressed &= hash_get_num_entries(worker->dead) > 0;

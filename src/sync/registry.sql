@@ -86,6 +86,8 @@ CREATE TABLE tenancy.search_index (
     fields jsonb NOT NULL DEFAULT '{}',
     to_put jsonb NOT NULL DEFAULT '{}',
     old_aliases text[] NOT NULL DEFAULT '{}',
+    role text NOT NULL DEFAULT 'serving' CHECK (role IN ('serving', 'filling', 'retired')),
+    replaces text,
     revision integer NOT NULL DEFAULT 0,
     relation oid,
     shape jsonb,
@@ -96,6 +98,8 @@ CREATE TABLE tenancy.search_index (
 );
 COMMENT ON TABLE tenancy.search_index IS 'Every index the search sink makes, keeps or removes; a row goes when the index is gone';
 COMMENT ON COLUMN tenancy.search_index.state IS 'pending: to be made; ready; altered: its mapping or alias is to be changed first; missing: was there and is gone, to be made and filled again; emptying: its table is gone, to be made again without documents; dropping: to be removed';
+COMMENT ON COLUMN tenancy.search_index.role IS 'serving: the alias stands for it; filling: it is to take the place of that one; retired: it has been replaced, and is kept in step for tenancy.reindex_grace. All of them get every change';
+COMMENT ON COLUMN tenancy.search_index.replaces IS 'Index that it is to take the alias from now';
 COMMENT ON COLUMN tenancy.search_index.filled IS 'It has had every row: tenant_search uses it';
 COMMENT ON COLUMN tenancy.search_index.relation IS 'Table whose rows it has; NULL: there is none';
 COMMENT ON COLUMN tenancy.search_index.shape IS 'What that table was like when it was last compared: columns, key, partitions; another shape has the mapping changed, or rows sent again';

@@ -243,6 +243,7 @@ activate(SinkWorker *worker, int row)
 	resync.given = resync.read = 0;
 	resync.at_end = false;
 	resync.gone = false;
+	resync.place = 0;
 	resync.barrier = resync_barrier(&resync.row);
 	resync.fence = worker->batches;
 }
@@ -363,6 +364,15 @@ take_result(SinkWorker *worker, ScanResult result)
 		deactivate(worker);
 }
 
+/* Starts listing the documents of the next place. */
+static void
+open_place(SinkWorker *worker, const SinkTarget *target)
+{
+	resync.nplaces = target->nplaces;
+	if (resync.place < target->nplaces)
+		resync.listing = worker->driver->list_open(target, &target->places[resync.place]);
+}
+
 /* Starts listing the active table's documents; false: not yet. */
 static bool
 open_listing(SinkWorker *worker)
@@ -375,7 +385,7 @@ open_listing(SinkWorker *worker)
 	tenancy_tx_bound_locks();
 	target = target_find(resync.relid);
 	if (target != NULL && target->alias != NULL)
-		resync.listing = worker->driver->list_open(target);
+		open_place(worker, target);
 	tenancy_tx_commit();
 	resync.at_end = resync.listing == NULL;
 	resync.gone = target == NULL;
@@ -393,7 +403,11 @@ next_documents(SinkWorker *worker)
 		return open_listing(worker);
 	resetStringInfo(&resync.keys);
 	result = worker->driver->list_next(resync.listing, &resync.keys);
-	resync.at_end = result == SINK_LIST_END;
+	if (result == SINK_LIST_END)
+	{
+		close_listing(worker);
+		resync.at_end = ++resync.place >= resync.nplaces;
+	}
 	if (result == SINK_LIST_PAGE)
 	{
 		tenancy_tx_begin("pg_tenancy: looking for documents without a row");

@@ -120,6 +120,12 @@ exec_for_table(const ResyncRow *row, const char *sql)
 void
 resync_row_filled(const ResyncRow *row)
 {
+	exec_for_table(row, "UPDATE tenancy.index_move m SET rows_done = r.rows_done"
+						" FROM tenancy.resync r JOIN tenancy.tenant t ON t.id = r.tenant_id"
+						"   JOIN tenancy.sync_table s ON s.blueprint = t.blueprint"
+						"    AND s.table_name = r.table_name"
+						" WHERE r.sink = 'search' AND r.tenant_id = $1 AND r.table_name = $2"
+						"   AND m.tenant_id = $1 AND m.index_type = s.index_type");
 	exec_for_table(row, "UPDATE tenancy.search_index SET filled = true WHERE index_name IN"
 						" (SELECT i.index_name FROM tenancy.search_index i"
 						"    JOIN tenancy.tenant t ON t.id = i.tenant_id"
@@ -139,7 +145,7 @@ resync_row_empty_index(const ResyncRow *row)
 				   " FROM tenancy.tenant t JOIN tenancy.sync_table s ON s.blueprint = t.blueprint"
 				   " WHERE t.id = $1 AND s.table_name = $2 AND i.tenant_id = t.id"
 				   " AND i.index_type = s.index_type AND i.relation IS NULL"
-				   " AND i.state IN ('ready', 'altered') RETURNING i.alias");
-	if (SPI_processed > 0)
-		search_provision_altered(tenancy_spi_text(0, 1));
+				   " AND i.state IN ('ready', 'altered') RETURNING i.index_name");
+	for (uint64 row = 0; row < SPI_processed; row++)
+		search_provision_altered(tenancy_spi_text(row, 1));
 }

@@ -23,6 +23,8 @@ typedef struct Resync
 	bool		   gone;	  /* there is no table any more */
 	TransactionId  barrier;	  /* older transactions must have ended before the first row is read */
 	uint64		   fence;	  /* batches up to this number must have ended before the listing */
+	int			   place;	  /* of the target, that is being listed */
+	int			   nplaces;	  /* of the target when the listing was opened */
 	SinkListing	  *listing;
 	StringInfoData keys; /* of the chunk */
 } Resync;

@@ -104,16 +104,18 @@ shape_due(void)
 	return shape_pending() ? not_before : 0;
 }
 
-/* Locks the row of an index; false if somebody is changing it. */
+/* Locks the row of an index; false if somebody is changing it.  *over: it is not to be kept. */
 static bool
-lock_index(const ShapeChange *change)
+lock_index(const ShapeChange *change, bool *over)
 {
 	Oid	  types[1] = {TEXTOID};
 	Datum values[1] = {CStringGetTextDatum(change->index_name)};
+	bool  isnull;
 
-	tenancy_spi_exec("SELECT FROM tenancy.search_index WHERE index_name = $1"
-					 " AND state <> 'dropping' FOR UPDATE SKIP LOCKED",
+	tenancy_spi_exec("SELECT state = 'dropping' FROM tenancy.search_index WHERE index_name = $1"
+					 " FOR UPDATE SKIP LOCKED",
 					 1, types, values, NULL);
+	*over = SPI_processed > 0 && DatumGetBool(tenancy_spi_datum(0, 1, &isnull));
 	return SPI_processed > 0;
 }
 
@@ -140,7 +142,7 @@ record_change(const ShapeChange *change)
 					 " state = CASE state WHEN 'ready' THEN 'altered' ELSE state END"
 					 " WHERE index_name = $1",
 					 4, types, values, nulls);
-	search_provision_altered(change->alias);
+	search_provision_altered(change->index_name);
 }
 
 /* Its table is gone: what its rows left behind goes, and the index's documents. */
@@ -191,10 +193,18 @@ request_resync(const ShapeChange *change)
 static bool
 apply(const ShapeChange *change)
 {
-	if (!lock_index(change))
+	char *retyped;
+	bool  over;
+
+	if (!lock_index(change, &over))
 		return false;
+	if (over)
+		return true;
+	retyped = OidIsValid(change->now) ? shape_retyped_fields(change) : NULL;
 	record_change(change);
 	request_resync(change);
+	if (retyped != NULL)
+		shape_make_anew(change, retyped);
 	return true;
 }
 

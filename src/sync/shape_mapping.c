@@ -68,15 +68,15 @@ mapping_of_builtin(Oid type)
 }
 
 /* Mapping of any type; an array's is its elements'. */
-static const char *
-mapping_of(Oid type)
+const char *
+shape_mapping_of(Oid type)
 {
 	Oid			base = getBaseType(type);
 	Oid			element = get_element_type(base);
 	const char *mapping;
 
 	if (OidIsValid(element))
-		return mapping_of(element);
+		return shape_mapping_of(element);
 	mapping = mapping_of_builtin(base);
 	if (mapping != NULL)
 		return mapping;
@@ -101,7 +101,7 @@ shape_new_fields(const ShapeChange *change)
 
 		appendStringInfoChar(&fields, row == 0 ? '{' : ',');
 		tenancy_json_string(&fields, name, strlen(name));
-		appendStringInfo(&fields, ":%s", mapping_of((Oid) tenancy_spi_int64(row, 2)));
+		appendStringInfo(&fields, ":%s", shape_mapping_of((Oid) tenancy_spi_int64(row, 2)));
 	}
 	if (SPI_processed == 0)
 		return NULL;

@@ -100,6 +100,7 @@ init_database(DatabaseShared *database, char *rings)
 	pg_atomic_init_u32(&database->capture_asleep, 0);
 	pg_atomic_init_u32(&database->committed, 0);
 	pg_atomic_init_u32(&database->capture_stuck, 0);
+	pg_atomic_init_u32(&database->moves_to_verify, 0);
 	pg_atomic_init_u64(&database->captured, 0);
 	pg_atomic_init_u64(&database->confirmed, 0);
 	for (int kind = 0; kind < SINK_COUNT; kind++)

@@ -108,6 +108,8 @@ typedef struct DatabaseShared
 	pg_atomic_uint64 confirmed;		/* LSN the slot has been confirmed at */
 	SinkShared		 sinks[SINK_COUNT];
 	WorkerShared	 verify; /* the sampling one */
+	pg_atomic_uint32
+		moves_to_verify; /* 1: an index that is to replace another one is to be compared */
 } DatabaseShared;
 
 typedef struct SyncShared

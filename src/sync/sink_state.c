@@ -116,7 +116,8 @@ note_enabled(void *arg)
 	was_enabled = read_state(worker, worker->driver->identity(), &same);
 	if (!same && worker->kind == SINK_SEARCH)
 		tenancy_spi_exec(
-			"UPDATE tenancy.search_index i SET state = 'missing', attempts = 0, filled = false,"
+			"UPDATE tenancy.search_index i SET attempts = 0, filled = false, replaces = NULL,"
+			" state = CASE role WHEN 'retired' THEN 'dropping' ELSE 'missing' END,"
 			" body = coalesce((SELECT s.mapping FROM tenancy.tenant t"
 			"   JOIN tenancy.sync_table s USING (blueprint)"
 			"   WHERE t.id = i.tenant_id AND s.index_type = i.index_type), body)"

@@ -22,6 +22,7 @@
 #include "sync/batch.h"
 #include "sync/dead_letter.h"
 #include "sync/hold.h"
+#include "sync/index_move.h"
 #include "sync/key.h"
 #include "sync/pause.h"
 #include "sync/resync.h"
@@ -45,6 +46,7 @@ forget_config(SinkWorker *worker)
 	target_flush();
 	dirty_review(worker->dirty, InvalidOid);
 	hold_sweep();
+	index_move_wake();
 	pause_look();
 	if (worker->driver->config_changed != NULL)
 		worker->driver->config_changed();
@@ -278,6 +280,8 @@ wait_time(SinkWorker *worker)
 	next = sooner(next, resync_due());
 	next = sooner(next, pace_due(worker));
 	if (worker->enabled)
+		next = sooner(next, index_move_due());
+	if (worker->enabled)
 		next = sooner(next, shape_due());
 	if (next != 0)
 		wait = Min(wait, TimestampDifferenceMilliseconds(GetCurrentTimestamp(), next) + 1);
@@ -378,11 +382,14 @@ chores(SinkWorker *worker)
 	if (worker->enabled && !worker->paused && worker->driver->housekeep())
 	{
 		moved = true;
-		resync_wake(); /* an index made again asks for its rows */
+		target_flush(); /* an index that is there now is written to from now on */
+		resync_wake();	/* an index made again asks for its rows */
+		index_move_wake();
 	}
 	show_trouble(worker);
 	moved |= backlog_spill(worker);
 	moved |= shape_pump(worker);
+	moved |= index_move_pump(worker);
 	moved |= pump_chunks(worker);
 	show_health(worker);
 	return moved;

@@ -209,29 +209,23 @@ drop_orphaned_indices(const char *blueprint)
 					 1, types, values, NULL);
 }
 
-/* Gives the mapping to indices that are still to be made, and tells if others keep the old one. */
+/* Brings the indices of the table in line with the mapping; some are made anew for it. */
 static void
 update_index_bodies(const SyncTable *table)
 {
-	Oid			types[] = {TEXTOID, TEXTOID};
-	Datum		values[] = {CStringGetTextDatum(table->blueprint),
-							CStringGetTextDatum(table->table_name)};
-	const char *stale = "t.id = i.tenant_id AND t.blueprint = $1 AND s.blueprint = $1"
-						" AND s.table_name = $2::name AND s.index_type = i.index_type"
-						" AND i.body <> coalesce(s.mapping, '{}')";
+	Oid	  types[] = {TEXTOID, TEXTOID};
+	Datum values[] = {CStringGetTextDatum(table->blueprint),
+					  CStringGetTextDatum(table->table_name)};
 
-	tenancy_spi_exec(psprintf("UPDATE tenancy.search_index i"
-							  " SET body = coalesce(s.mapping, '{}'), updated_at = now()"
-							  " FROM tenancy.tenant t, tenancy.sync_table s"
-							  " WHERE %s AND i.state IN ('pending', 'missing')",
-							  stale),
-					 2, types, values, NULL);
-	tenancy_spi_exec(psprintf("SELECT FROM tenancy.search_index i, tenancy.tenant t,"
-							  " tenancy.sync_table s WHERE %s AND i.state = 'ready' LIMIT 1",
-							  stale),
-					 2, types, values, NULL);
-	if (SPI_processed > 0)
-		ereport(NOTICE, (errmsg("the mapping applies to indices made from now on")));
+	tenancy_spi_exec(
+		"SELECT count(*) FILTER (WHERE tenancy.adopt_body(t.id, s.index_type) = 'reindex')"
+		"  FROM tenancy.tenant t JOIN tenancy.sync_table s USING (blueprint)"
+		" WHERE s.blueprint = $1 AND s.table_name = $2::name"
+		"   AND s.index_type IS NOT NULL AND t.status <> 'dropped'",
+		2, types, values, NULL);
+	if (tenancy_spi_int64(0, 1) > 0)
+		ereport(NOTICE, (errmsg("the indices that are there are made anew with the mapping"),
+						 errhint("tenancy.stat_progress_reindex shows how far that is.")));
 }
 
 /* Ids of a blueprint's living tenants, which stay alive until the end of the transaction. */

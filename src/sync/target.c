@@ -17,6 +17,7 @@
 #include "utils/memutils.h"
 
 #include "common/spi.h"
+#include "sink/provision.h"
 #include "sink/template.h"
 #include "sync/resync.h"
 #include "sync/shape.h"
@@ -45,7 +46,7 @@ static bool			 for_search = false; /* this worker writes documents */
 /* One query: names and registry as of the same moment, while a tenant is renamed, say. */
 static const char *const target_query =
 	"SELECT t.id, t.name, i.alias, coalesce(s.key_columns, p.columns), s.cache_keys, s.cache_tags,"
-	"       s.document, b.owner::bigint, i.index_name"
+	"       s.document, b.owner::bigint, i.names, i.roles"
 	"  FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace"
 	"  JOIN tenancy.tenant t ON t.schema_name = n.nspname AND t.status <> 'dropped'"
 	"  JOIN tenancy.sync_table s ON s.blueprint = t.blueprint AND s.table_name = c.relname"
@@ -54,9 +55,12 @@ static const char *const target_query =
 	"     FROM pg_index x CROSS JOIN unnest(x.indkey) WITH ORDINALITY k(attnum, n)"
 	"     JOIN pg_attribute a ON a.attrelid = x.indrelid AND a.attnum = k.attnum"
 	"    WHERE x.indrelid = $1 AND x.indisprimary AND k.n <= x.indnkeyatts) p ON true"
-	"  LEFT JOIN LATERAL (SELECT alias, index_name FROM tenancy.search_index"
-	"                      WHERE tenant_id = t.id AND index_type = s.index_type"
-	"                        AND state <> 'dropping' ORDER BY index_name DESC LIMIT 1) i ON true"
+	"  LEFT JOIN LATERAL (SELECT max(alias) FILTER (WHERE role = 'serving') AS alias,"
+	"      array_agg(index_name ORDER BY role = 'serving' DESC, index_name) AS names,"
+	"      array_agg(role ORDER BY role = 'serving' DESC, index_name) AS roles"
+	"     FROM tenancy.search_index WHERE tenant_id = t.id AND index_type = s.index_type"
+	"      AND state <> 'dropping' AND (role = 'serving' OR state IN ('ready', 'altered'))) i"
+	"   ON true"
 	" WHERE c.oid = $1";
 
 /* A relation changed its shape: what its target says may be wrong. */
@@ -115,6 +119,40 @@ text_array(int column, int *count)
 	return strings;
 }
 
+/* What a role in the registry means. */
+static SinkRole
+role_of(const char *name)
+{
+	if (strcmp(name, "serving") == 0)
+		return SINK_SERVING;
+	return strcmp(name, "filling") == 0 ? SINK_FILLING : SINK_RETIRED;
+}
+
+/*
+ * Makes the target's places of two columns of the query's row.  Of several each is written by its
+ * own alias, so that it does not matter when the public one moves.  One that is still to be made
+ * is none: it gets all rows in the transaction that says it is there.
+ */
+static void
+make_places(SinkTarget *target, int names, int roles)
+{
+	int	   nroles;
+	char **name = text_array(names, &target->nplaces);
+	char **role = text_array(roles, &nroles);
+
+	target->places =
+		MemoryContextAllocZero(target_context, (target->nplaces + 1) * sizeof(SinkPlace));
+	for (int i = 0; i < target->nplaces; i++)
+	{
+		SinkPlace *place = &target->places[i];
+
+		place->role = role_of(role[i]);
+		place->index_name = name[i];
+		place->alias =
+			target->nplaces == 1 ? target->alias : search_own_alias(target_context, name[i]);
+	}
+}
+
 /* Makes a target of the query's only row. */
 static SinkTarget *
 make_target(Oid relid)
@@ -122,18 +160,18 @@ make_target(Oid relid)
 	SinkTarget *target = MemoryContextAllocZero(target_context, sizeof(SinkTarget));
 	char	   *alias = tenancy_spi_text(0, 3);
 	char	   *document = tenancy_spi_text(0, 7);
-	char	   *index_name = tenancy_spi_text(0, 9);
 
 	target->relid = relid;
 	target->tenant_id = tenancy_spi_int64(0, 1);
 	target->tenant = MemoryContextStrdup(target_context, tenancy_spi_text(0, 2));
 	target->alias = alias ? MemoryContextStrdup(target_context, alias) : NULL;
 	target->document = document ? MemoryContextStrdup(target_context, document) : NULL;
-	target->index_name = index_name ? MemoryContextStrdup(target_context, index_name) : NULL;
 	target->writer = (Oid) tenancy_spi_int64(0, 8);
 	target->key_columns = text_array(4, &target->nkeys);
 	target->cache_keys = text_array(5, &target->ncache_keys);
 	target->cache_tags = text_array(6, &target->ncache_tags);
+	if (target->alias != NULL)
+		make_places(target, 9, 10);
 	return target;
 }
 

@@ -101,7 +101,7 @@ fetch_once(VerifyRun *run, VerifyKey **keys, int n)
 
 	for (int i = 0; i < n; i++)
 		documents[i] = &keys[i]->document;
-	fetch = run->driver->fetch_open(run->target, documents, n, most_bytes(keys, n));
+	fetch = run->driver->fetch_open(run->place, documents, n, most_bytes(keys, n));
 	while ((result = run->driver->fetch_poll(fetch, &error)) == SINK_FETCH_BUSY)
 		verify_wait(run, 1000);
 	if (result == SINK_FETCH_DONE)

@@ -38,7 +38,8 @@ open_rows(VerifyRun *run, RowReader **reader)
 	*reader = NULL;
 	run->epoch = sink_state_epoch(); /* it may have been raised since */
 	run->target = target_find(run->relid);
-	if (run->target == NULL || run->target->alias == NULL)
+	run->place = verify_place(run);
+	if (run->place == NULL)
 		return ROWS_GONE;
 	return row_reader_open(run->target, reader);
 }

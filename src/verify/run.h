@@ -61,10 +61,12 @@ typedef struct VerifyRun
 	DatabaseShared	  *database;
 	const SinkDriver  *driver;
 	bool			   repair;
+	bool			   new_index; /* the one that is to replace the serving one is compared */
 	int				   epoch;
 	const VerifyTable *table; /* the one at hand, and what follows is about it */
 	Oid				   relid;
 	const SinkTarget  *target; /* until the next verify_begin_rows */
+	const SinkPlace	  *place;  /* of it */
 	VerifyCounts	   counts;
 	char			   reason[SINK_REASON_MAX];
 	MemoryContext	   batch_context; /* rows and documents being compared */
@@ -73,13 +75,14 @@ typedef struct VerifyRun
 } VerifyRun;
 
 /* table.c */
-extern VerifyRun  *verify_run_make(DatabaseShared *database, bool repair);
-extern List		  *verify_tables(const char *tenant, const char *relation);
-extern VerifyState verify_table(VerifyRun *run, const VerifyTable *table);
-extern VerifyState verify_table_begin(VerifyRun *run, const VerifyTable *table);
-extern VerifyState verify_table_end(VerifyRun *run, VerifyState state);
-extern VerifyState verify_positions(VerifyRun *run, StringInfo positions);
-extern VerifyState verify_listing(VerifyRun *run, SinkListing *listing);
+extern VerifyRun	   *verify_run_make(DatabaseShared *database, bool repair);
+extern List			   *verify_tables(const char *tenant, const char *relation);
+extern VerifyState		verify_table(VerifyRun *run, const VerifyTable *table);
+extern VerifyState		verify_table_begin(VerifyRun *run, const VerifyTable *table);
+extern VerifyState		verify_table_end(VerifyRun *run, VerifyState state);
+extern VerifyState		verify_positions(VerifyRun *run, StringInfo positions);
+extern VerifyState		verify_listing(VerifyRun *run, SinkListing *listing);
+extern const SinkPlace *verify_place(const VerifyRun *run);
 
 /* rows.c */
 extern VerifyState verify_begin_rows(VerifyRun *run, RowReader **reader);
@@ -104,6 +107,9 @@ extern VerifyState verify_keys(VerifyRun *run, VerifyKey *keys, int n);
 /* settle.c */
 extern VerifyState verify_settle(VerifyRun *run, VerifyKey **keys, int n);
 extern void		   verify_repair(VerifyRun *run, VerifyKey **keys, int n);
+
+/* moves.c: leaves those that were refused out; returns how many are left. */
+extern int verify_without_letters(VerifyRun *run, VerifyKey **keys, int n);
 
 /* sink_wait.c */
 extern uint64 verify_sink_wait(VerifyRun *run);

@@ -65,7 +65,7 @@ sample_table(VerifyRun *run, const VerifyTable *table, int most)
 	if (state == VERIFY_READY)
 		state = sample_rows(run, most);
 	if (state == VERIFY_READY)
-		state = verify_listing(run, run->driver->list_sample(run->target, most));
+		state = verify_listing(run, run->driver->list_sample(run->target, run->place, most));
 	return verify_table_end(run, state);
 }
 

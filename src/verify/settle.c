@@ -139,6 +139,8 @@ verify_settle(VerifyRun *run, VerifyKey **keys, int n)
 	if (state == VERIFY_READY)
 	{
 		decide_rest(keys, n, wrong, &nwrong);
+		if (run->new_index && nwrong > 0)
+			nwrong = verify_without_letters(run, wrong, nwrong);
 		for (int i = 0; i < nwrong; i++)
 			count_wrong(run, wrong[i]);
 		if (run->repair && nwrong > 0)

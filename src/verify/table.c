@@ -40,7 +40,7 @@ static const char *const state_query =
 	"               JOIN tenancy.sync_table s ON s.blueprint = t.blueprint"
 	"                AND s.index_type = i.index_type"
 	"              WHERE t.id = $1 AND s.table_name = $2 AND i.state <> 'dropping'"
-	"              ORDER BY i.index_name DESC LIMIT 1) i ON true"
+	"                AND i.role = $3 LIMIT 1) i ON true"
 	"  LEFT JOIN tenancy.resync r ON r.sink = 'search' AND r.tenant_id = $1 AND r.table_name = $2";
 
 /* Makes a run and connects to the search server. */
@@ -120,8 +120,9 @@ find_relation(const VerifyTable *table)
 static VerifyState
 ask_registry(VerifyRun *run)
 {
-	Oid			types[2] = {INT8OID, NAMEOID};
-	Datum		values[2] = {Int64GetDatum(run->table->tenant_id), 0};
+	Oid			types[3] = {INT8OID, NAMEOID, TEXTOID};
+	Datum		values[3] = {Int64GetDatum(run->table->tenant_id), 0,
+							 CStringGetTextDatum(run->new_index ? "filling" : "serving")};
 	NameData	name;
 	SpiScope	scope;
 	char	   *reason;
@@ -130,7 +131,7 @@ ask_registry(VerifyRun *run)
 	namestrcpy(&name, run->table->name);
 	values[1] = NameGetDatum(&name);
 	tenancy_spi_begin_as_owner(&scope);
-	tenancy_spi_exec(state_query, 2, types, values, NULL);
+	tenancy_spi_exec(state_query, 3, types, values, NULL);
 	reason = SPI_processed > 0 ? tenancy_spi_text(0, 1) : NULL;
 	if (reason != NULL)
 	{
@@ -139,6 +140,18 @@ ask_registry(VerifyRun *run)
 	}
 	tenancy_spi_end(&scope);
 	return state;
+}
+
+/* The index of the target that is compared, NULL: there is none. */
+const SinkPlace *
+verify_place(const VerifyRun *run)
+{
+	SinkRole role = run->new_index ? SINK_FILLING : SINK_SERVING;
+
+	for (int i = 0; run->target != NULL && i < run->target->nplaces; i++)
+		if (run->target->places[i].role == role)
+			return &run->target->places[i];
+	return NULL;
 }
 
 /* Finds the table at hand in the registry and the catalog. */
@@ -152,6 +165,7 @@ look_up(VerifyRun *run)
 	target_flush();
 	run->relid = find_relation(run->table);
 	run->target = OidIsValid(run->relid) ? target_find(run->relid) : NULL;
+	run->place = verify_place(run);
 	if (run->target != NULL && run->target->tenant_id == run->table->tenant_id)
 		state = ask_registry(run);
 	tenancy_tx_commit();
@@ -366,7 +380,7 @@ verify_all_documents(VerifyRun *run)
 		if (state != VERIFY_READY)
 			return state;
 		verify_end_rows(reader);
-		state = verify_listing(run, run->driver->list_open(run->target));
+		state = verify_listing(run, run->driver->list_open(run->target, run->place));
 	}
 	return state;
 }

@@ -12,5 +12,6 @@ extern PGDLLEXPORT void tenancy_verify_main(Datum arg);
 
 /* sample.c: one sample of rows and documents, its result into the status view. */
 extern void verify_sample_run(DatabaseShared *database);
+extern void verify_moves_run(DatabaseShared *database);
 
 #endif

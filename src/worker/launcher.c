@@ -128,8 +128,8 @@ warn_no_room(void)
 }
 
 /*
- * True if a sample of rows is to be verified now: the interval is over, counted from when
- * the database was seen first, and the sink works.
+ * True if a new index, or a sample of rows, is to be verified now: the interval is over, counted
+ * from when the database was seen first, and the sink works.
  */
 static bool
 verify_is_due(Managed *worker, int slot)
@@ -139,8 +139,11 @@ verify_is_due(Managed *worker, int slot)
 
 	if (worker->started_at == 0)
 		worker->started_at = now;
+	if (pg_atomic_read_u32(&sink->worker.state) != WORKER_RUNNING)
+		return false;
+	if (pg_atomic_read_u32(&tenancy_shared->databases[slot].moves_to_verify) != 0)
+		return true;
 	return tenancy_verify_interval > 0 &&
-		   pg_atomic_read_u32(&sink->worker.state) == WORKER_RUNNING &&
 		   TimestampDifferenceExceeds(worker->started_at, now, tenancy_verify_interval * 1000);
 }
 

@@ -62,6 +62,8 @@ run(DatabaseShared *database, WorkerRole role)
 {
 	if (role == ROLE_CAPTURE)
 		capture_run(database);
+	else if (role == ROLE_VERIFY && pg_atomic_read_u32(&database->moves_to_verify) != 0)
+		verify_moves_run(database);
 	else if (role == ROLE_VERIFY)
 		verify_sample_run(database);
 	else

@@ -1,0 +1,93 @@
+/*
+ * index_switch.c
+ *		The requests that give the public alias of one index to another one.
+ *
+ * One request takes it away and gives it, so that there is no moment without it.  Who has the
+ * alias is asked first: a request whose answer was lost may have moved it already.
+ */
+#include "postgres.h"
+
+#include <jansson.h>
+
+#include "sink/index_job.h"
+#include "sink/text.h"
+
+/* POST /_aliases has been answered. */
+static void
+took_switch(IndexJob *job, const HttpReply *reply)
+{
+	if (reply->status == 404)
+		job->missing = true;
+	if (reply->status != 200)
+	{
+		index_job_end_with_reply(job, reply);
+		return;
+	}
+	index_alter(job);
+}
+
+/* Moves the alias. */
+static void
+move_alias(IndexJob *job, bool away)
+{
+	char *taken =
+		psprintf("{\"remove\":{\"index\":\"%s\",\"alias\":\"%s\"}},", job->replaces, job->alias);
+
+	index_job_ask(job, took_switch, "POST", "/_aliases",
+				  psprintf("{\"actions\":[%s{\"add\":{\"index\":\"%s\",\"alias\":\"%s\"}}]}",
+						   away ? taken : "", job->index_name, job->alias));
+}
+
+/* Acts on who has the alias. */
+static void
+act_on_owner(IndexJob *job, json_t *owners)
+{
+	bool ours = json_object_get(owners, job->index_name) != NULL;
+	bool theirs = json_object_get(owners, job->replaces) != NULL;
+
+	if (json_object_size(owners) != (size_t) ours + theirs)
+	{
+		job->done = true;
+		sink_set_textf(job->error, SINK_REASON_MAX, "alias \"%s\" belongs to another index",
+					   job->alias);
+	}
+	else if (ours && !theirs)
+		index_alter(job);
+	else
+		move_alias(job, theirs);
+}
+
+/* GET /_alias/ALIAS says which index has it. */
+static void
+took_owner(IndexJob *job, const HttpReply *reply)
+{
+	json_t *root;
+
+	if (reply->status == 404)
+	{
+		move_alias(job, false);
+		return;
+	}
+	if (reply->status != 200)
+	{
+		index_job_end_with_reply(job, reply);
+		return;
+	}
+	root = json_loadb(reply->body, reply->length, 0, NULL);
+	PG_TRY();
+	{
+		act_on_owner(job, root);
+	}
+	PG_FINALLY();
+	{
+		json_decref(root);
+	}
+	PG_END_TRY();
+}
+
+/* Takes the alias over, then goes on with what else is to be changed. */
+void
+index_switch(IndexJob *job)
+{
+	index_job_ask(job, took_owner, "GET", psprintf("/_alias/%s", job->alias), NULL);
+}

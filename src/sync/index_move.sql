@@ -1,0 +1,304 @@
+-- Search indices that are replaced by others while they serve.
+
+CREATE TABLE tenancy.index_move (
+    tenant_id bigint NOT NULL,
+    index_type text NOT NULL,
+    phase text NOT NULL DEFAULT 'queued'
+        CHECK (phase IN ('queued', 'creating', 'filling', 'verifying', 'switching', 'grace', 'failed')),
+    from_index text,
+    to_index text,
+    reason text NOT NULL,
+    again text,
+    attempts integer NOT NULL DEFAULT 0,
+    rows_done bigint NOT NULL DEFAULT 0,
+    differences bigint,
+    last_error text,
+    requested_at timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
+    started_at timestamptz,
+    switched_at timestamptz,
+    PRIMARY KEY (tenant_id, index_type)
+);
+COMMENT ON TABLE tenancy.index_move IS 'Indices that are being replaced by a new generation; a row goes when the old index is dropped. See view tenancy.stat_progress_reindex';
+COMMENT ON COLUMN tenancy.index_move.reason IS 'Why it was asked for';
+COMMENT ON COLUMN tenancy.index_move.again IS 'Reason to begin anew when this one is over; NULL: none';
+COMMENT ON COLUMN tenancy.index_move.attempts IS 'Times that the new index took nothing, or was not what the table says';
+COMMENT ON COLUMN tenancy.index_move.rows_done IS 'Rows that were sent for the new index';
+COMMENT ON COLUMN tenancy.index_move.differences IS 'What the last comparison of the new index with its table found; NULL: not compared since it was filled';
+COMMENT ON COLUMN tenancy.index_move.from_index IS 'Index that serves until the switch; NULL: not begun';
+
+CREATE FUNCTION tenancy.index_body(of_tenant bigint, of_type text) RETURNS jsonb
+    LANGUAGE sql STABLE PARALLEL SAFE
+    BEGIN ATOMIC
+        SELECT coalesce(s.mapping, '{}')
+          FROM tenancy.tenant t
+          JOIN tenancy.sync_table s ON s.blueprint OPERATOR(pg_catalog.=) t.blueprint
+         WHERE t.id OPERATOR(pg_catalog.=) of_tenant AND s.index_type OPERATOR(pg_catalog.=) of_type;
+    END;
+COMMENT ON FUNCTION tenancy.index_body(bigint, text) IS 'Body that an index of a tenant should have been made with. Used by the extension itself';
+
+CREATE FUNCTION tenancy.queue_reindex(of_tenant bigint, of_type text, why text) RETURNS boolean
+    LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    running tenancy.index_move;
+BEGIN
+    PERFORM FROM tenancy.search_index
+      WHERE tenant_id = of_tenant AND index_type = of_type AND role = 'serving' AND state NOT IN ('pending', 'dropping')
+        FOR UPDATE;
+    IF NOT FOUND THEN
+        RETURN false;
+    END IF;
+    INSERT INTO tenancy.index_move (tenant_id, index_type, reason) VALUES (of_tenant, of_type, why)
+        ON CONFLICT DO NOTHING;
+    IF FOUND THEN
+        RETURN true;
+    END IF;
+    SELECT * INTO running FROM tenancy.index_move WHERE tenant_id = of_tenant AND index_type = of_type FOR UPDATE;
+    IF running.phase IN ('switching', 'grace') THEN
+        UPDATE tenancy.index_move SET again = why WHERE tenant_id = of_tenant AND index_type = of_type;
+    ELSIF running.phase <> 'queued' THEN
+        UPDATE tenancy.search_index SET state = 'dropping', updated_at = now()
+         WHERE index_name = running.to_index AND role = 'filling';
+        UPDATE tenancy.index_move
+           SET phase = 'queued', from_index = NULL, to_index = NULL, reason = why, attempts = 0, rows_done = 0,
+               differences = NULL, last_error = NULL, requested_at = clock_timestamp(), started_at = NULL
+         WHERE tenant_id = of_tenant AND index_type = of_type;
+    END IF;
+    RETURN true;
+END
+$$;
+COMMENT ON FUNCTION tenancy.queue_reindex(bigint, text, text) IS 'Asks for a new generation of an index, with the body that it should have then; one that is being filled is begun anew, after a switch another one follows. False: there is no index, or it is still to be made. Used by the extension itself; see tenancy.reindex()';
+
+CREATE FUNCTION tenancy.start_reindex(of_tenant bigint, of_type text) RETURNS void
+    LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    old tenancy.search_index;
+    new_name text;
+BEGIN
+    SELECT * INTO old FROM tenancy.search_index
+      WHERE tenant_id = of_tenant AND index_type = of_type AND role = 'serving' AND state <> 'dropping' FOR UPDATE;
+    IF NOT FOUND THEN
+        DELETE FROM tenancy.index_move WHERE tenant_id = of_tenant AND index_type = of_type;
+        RETURN;
+    END IF;
+    SELECT regexp_replace(old.index_name, '[0-9]+$', '') || max(substring(index_name from '[0-9]+$')::integer) + 1
+      INTO new_name FROM tenancy.search_index WHERE tenant_id = of_tenant AND index_type = of_type;
+    INSERT INTO tenancy.search_index (index_name, tenant_id, index_type, alias, role, body, fields, relation, shape)
+    VALUES (new_name, of_tenant, of_type, old.alias, 'filling', tenancy.index_body(of_tenant, of_type), old.fields,
+            old.relation, old.shape);
+    UPDATE tenancy.index_move
+       SET phase = 'creating', from_index = old.index_name, to_index = new_name, started_at = clock_timestamp()
+     WHERE tenant_id = of_tenant AND index_type = of_type;
+END
+$$;
+COMMENT ON FUNCTION tenancy.start_reindex(bigint, text) IS 'Begins what tenancy.queue_reindex() asked for. Used by the search worker';
+
+CREATE FUNCTION tenancy.index_move_trouble(of_index text, why text, is_final boolean) RETURNS boolean
+    LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    tries integer;
+BEGIN
+    UPDATE tenancy.search_index SET state = 'dropping', updated_at = now() WHERE index_name = of_index AND role = 'retired';
+    IF FOUND THEN
+        RETURN true;
+    END IF;
+    UPDATE tenancy.index_move
+       SET attempts = attempts + 1, last_error = why, differences = NULL,
+           phase = CASE WHEN is_final OR attempts >= 10 THEN 'failed' ELSE 'creating' END
+     WHERE to_index = of_index AND phase IN ('creating', 'filling', 'verifying')
+     RETURNING CASE phase WHEN 'failed' THEN 0 ELSE attempts END INTO tries;
+    UPDATE tenancy.search_index
+       SET state = CASE tries WHEN 0 THEN 'dropping' ELSE 'missing' END, attempts = tries, filled = false,
+           last_error = why, updated_at = now()
+     WHERE index_name = of_index AND role = 'filling' AND tries IS NOT NULL;
+    RETURN FOUND;
+END
+$$;
+COMMENT ON FUNCTION tenancy.index_move_trouble(text, text, boolean) IS 'An index that does not serve takes no documents: it is filled again later, or given up. False: it cannot be done without now. Used by the search worker';
+
+CREATE FUNCTION tenancy.index_move_switched(new_index text) RETURNS void
+    LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    UPDATE tenancy.search_index o SET role = 'retired', revision = o.revision + 1
+      FROM tenancy.search_index n WHERE n.index_name = new_index AND o.index_name = n.replaces AND o.role = 'serving';
+    UPDATE tenancy.search_index SET role = 'serving', replaces = NULL WHERE index_name = new_index;
+    UPDATE tenancy.index_move SET phase = 'grace', switched_at = clock_timestamp(), last_error = NULL
+     WHERE to_index = new_index;
+    -- the new index may take what the old one refused
+    PERFORM tenancy.mark_dirty(d.relation, d.key)
+       FROM tenancy.dead_letter d JOIN tenancy.search_index i ON i.tenant_id = d.tenant_id AND i.relation = d.relation
+      WHERE d.sink = 'search' AND i.index_name = new_index;
+END
+$$;
+COMMENT ON FUNCTION tenancy.index_move_switched(text) IS 'Notes that an index has taken over the alias of the one it replaces. Used by the search worker';
+
+CREATE FUNCTION tenancy.index_moves_end(grace interval) RETURNS void
+    LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    over record;
+BEGIN
+    UPDATE tenancy.search_index o SET state = 'dropping', updated_at = now()
+      FROM tenancy.index_move m
+     WHERE m.phase = 'grace' AND m.switched_at + grace <= clock_timestamp()
+       AND o.index_name = m.from_index AND o.role = 'retired' AND o.state <> 'dropping';
+    FOR over IN
+        DELETE FROM tenancy.index_move m
+         WHERE m.phase <> 'queued' AND NOT EXISTS (SELECT FROM tenancy.search_index i
+                WHERE CASE m.phase WHEN 'grace' THEN i.index_name = m.from_index
+                           ELSE i.index_name = m.to_index AND i.state <> 'dropping' END)
+           AND (m.phase <> 'failed' OR NOT EXISTS (SELECT FROM tenancy.search_index i
+                WHERE i.tenant_id = m.tenant_id AND i.index_type = m.index_type AND i.role = 'serving'))
+        RETURNING m.tenant_id, m.index_type, m.again
+    LOOP
+        IF over.again IS NOT NULL THEN
+            PERFORM tenancy.queue_reindex(over.tenant_id, over.index_type, over.again);
+        END IF;
+    END LOOP;
+END
+$$;
+COMMENT ON FUNCTION tenancy.index_moves_end(interval) IS 'Ends moves whose grace is over, or whose index is gone. Used by the search worker';
+
+CREATE FUNCTION tenancy.index_moves_advance(grace interval) RETURNS TABLE (moving bigint, to_verify bigint)
+    LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    PERFORM tenancy.index_moves_end(grace);
+    PERFORM tenancy.start_reindex(q.tenant_id, q.index_type)
+       FROM (SELECT m.tenant_id, m.index_type FROM tenancy.index_move m WHERE m.phase = 'queued'
+              ORDER BY m.requested_at
+              LIMIT greatest(0, 4 - (SELECT count(*) FROM tenancy.index_move a
+                                      WHERE a.phase IN ('creating', 'filling', 'verifying', 'switching')))) q;
+    UPDATE tenancy.index_move m SET phase = n.phase, differences = CASE n.phase WHEN 'switching' THEN 0 END
+      FROM (SELECT i.index_name, CASE
+              WHEN i.state IN ('pending', 'missing', 'emptying') THEN 'creating'
+              WHEN i.state <> 'ready' THEN m.phase
+              WHEN NOT i.filled OR EXISTS (SELECT FROM tenancy.resync r JOIN tenancy.tenant t ON t.id = r.tenant_id
+                     JOIN tenancy.sync_table s ON s.blueprint = t.blueprint AND s.table_name = r.table_name
+                    WHERE r.sink = 'search' AND r.tenant_id = m.tenant_id AND s.index_type = m.index_type) THEN 'filling'
+              WHEN m.differences = 0 THEN 'switching' ELSE 'verifying' END AS phase
+              FROM tenancy.index_move m JOIN tenancy.search_index i ON i.index_name = m.to_index
+             WHERE m.phase IN ('creating', 'filling', 'verifying')) n
+     WHERE m.to_index = n.index_name AND m.phase <> n.phase;
+    UPDATE tenancy.search_index i
+       SET state = 'altered', replaces = m.from_index, revision = i.revision + 1, attempts = 0, updated_at = now()
+      FROM tenancy.index_move m
+     WHERE m.phase = 'switching' AND i.index_name = m.to_index AND i.state = 'ready' AND i.role = 'filling';
+    RETURN QUERY SELECT count(*) FILTER (WHERE phase <> 'failed'), count(*) FILTER (WHERE phase = 'verifying')
+                   FROM tenancy.index_move;
+END
+$$;
+COMMENT ON FUNCTION tenancy.index_moves_advance(interval) IS 'Takes every move one phase on, where that is due; returns how many there are, and how many wait for a comparison. Used by the search worker';
+
+CREATE FUNCTION tenancy.index_move_verified(of_index text, wrong bigint) RETURNS void
+    LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    UPDATE tenancy.index_move SET differences = wrong WHERE to_index = of_index AND phase = 'verifying';
+    IF FOUND AND wrong > 0 THEN
+        PERFORM tenancy.index_move_differs(of_index, wrong);
+    END IF;
+END
+$$;
+COMMENT ON FUNCTION tenancy.index_move_verified(text, bigint) IS 'Notes what the comparison of a new index with its table found. Used by the extension itself';
+
+CREATE FUNCTION tenancy.index_move_differs(of_index text, wrong bigint) RETURNS void
+    LANGUAGE sql VOLATILE
+    BEGIN ATOMIC
+        UPDATE tenancy.index_move
+           SET attempts = attempts OPERATOR(pg_catalog.+) 1, differences = NULL,
+               last_error = pg_catalog.format('%s documents of the new index were not what the table says', wrong),
+               phase = CASE WHEN attempts OPERATOR(pg_catalog.>=) 10 THEN 'failed' ELSE phase END
+         WHERE to_index OPERATOR(pg_catalog.=) of_index;
+        UPDATE tenancy.search_index i SET state = 'dropping', updated_at = pg_catalog.now()
+          FROM tenancy.index_move m
+         WHERE m.to_index OPERATOR(pg_catalog.=) of_index AND m.phase OPERATOR(pg_catalog.=) 'failed'
+           AND i.index_name OPERATOR(pg_catalog.=) of_index;
+    END;
+COMMENT ON FUNCTION tenancy.index_move_differs(text, bigint) IS 'The new index is not right yet: it is mended and compared again, ten times. Used by the extension itself';
+
+CREATE FUNCTION tenancy.adopt_body(of_tenant bigint, of_type text) RETURNS text
+    LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    old tenancy.search_index;
+    wanted jsonb := tenancy.index_body(of_tenant, of_type);
+    added jsonb;
+BEGIN
+    SELECT * INTO old FROM tenancy.search_index
+      WHERE tenant_id = of_tenant AND index_type = of_type AND role = 'serving' AND state <> 'dropping' FOR UPDATE;
+    IF NOT FOUND OR old.body = wanted THEN
+        RETURN NULL;
+    END IF;
+    IF old.state IN ('pending', 'missing', 'emptying') THEN
+        UPDATE tenancy.search_index SET body = wanted, revision = revision + 1, updated_at = now()
+         WHERE index_name = old.index_name;
+        RETURN 'later';
+    END IF;
+    SELECT coalesce(jsonb_object_agg(key, value), '{}') INTO added FROM jsonb_each(wanted #> '{mappings,properties}')
+     WHERE NOT coalesce(old.body #> '{mappings,properties}' ? key, false);
+    IF coalesce(old.body #> '{mappings,properties}', '{}') || added = coalesce(wanted #> '{mappings,properties}', '{}')
+       AND jsonb_set(old.body, '{mappings}', coalesce(old.body -> 'mappings', '{}') - 'properties')
+         = jsonb_set(wanted, '{mappings}', coalesce(wanted -> 'mappings', '{}') - 'properties')
+    THEN
+        UPDATE tenancy.search_index
+           SET body = wanted, to_put = to_put || added, revision = revision + 1, attempts = 0, updated_at = now(),
+               state = CASE WHEN added = '{}' THEN state ELSE 'altered' END
+         WHERE index_name = old.index_name;
+        RETURN 'put';
+    END IF;
+    PERFORM tenancy.queue_reindex(of_tenant, of_type, 'the mapping was changed');
+    RETURN 'reindex';
+END
+$$;
+COMMENT ON FUNCTION tenancy.adopt_body(bigint, text) IS 'Brings an index in line with the body that it should have: by adding fields (put), by a new generation (reindex), or when it is made (later); NULL: nothing to do. Used by the extension itself';
+
+CREATE FUNCTION tenancy.reindex(tenant text DEFAULT NULL, index_type text DEFAULT NULL) RETURNS bigint
+    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    IF tenant IS NOT NULL AND NOT EXISTS (SELECT FROM tenancy.tenant t WHERE t.name = tenant AND t.status <> 'dropped') THEN
+        RAISE EXCEPTION 'tenant "%" does not exist', tenant USING ERRCODE = 'TN001';
+    END IF;
+    RETURN (SELECT count(*) FILTER (WHERE tenancy.queue_reindex(t.id, s.index_type, 'tenancy.reindex() was called'))
+              FROM tenancy.tenant t JOIN tenancy.sync_table s ON s.blueprint = t.blueprint
+             WHERE t.status <> 'dropped' AND s.index_type IS NOT NULL AND (tenant IS NULL OR t.name = tenant)
+               AND (reindex.index_type IS NULL OR s.index_type = reindex.index_type));
+END
+$$;
+COMMENT ON FUNCTION tenancy.reindex(text, text) IS 'Makes the index of a tenant and an index type anew (NULL: of all), with its mapping and settings as they are declared now. The old one serves until the new one has every row and was compared; then the alias is moved in one step, and the old one kept in step for tenancy.reindex_grace more. See tenancy.stat_progress_reindex. Returns the number of indices. Errors: TN001 unknown tenant';
+
+CREATE FUNCTION tenancy.reindex_cancel(tenant text, index_type text) RETURNS boolean
+    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    cancelled text;
+BEGIN
+    DELETE FROM tenancy.index_move m USING tenancy.tenant t
+     WHERE t.name = tenant AND t.status <> 'dropped' AND m.tenant_id = t.id
+       AND m.index_type = reindex_cancel.index_type AND m.phase NOT IN ('switching', 'grace')
+     RETURNING coalesce(m.to_index, '') INTO cancelled;
+    UPDATE tenancy.search_index SET state = 'dropping', updated_at = now()
+     WHERE index_name = cancelled AND role = 'filling';
+    RETURN cancelled IS NOT NULL;
+END
+$$;
+COMMENT ON FUNCTION tenancy.reindex_cancel(text, text) IS 'Gives up a new index that has not taken the old one''s place yet, or forgets one that failed; false if there is none';
+
+CREATE VIEW tenancy.stat_progress_reindex AS
+    SELECT t.name AS tenant, m.index_type, m.phase, m.from_index, m.to_index, m.reason,
+           greatest(m.rows_done, CASE m.phase WHEN 'filling' THEN r.rows_done END) AS rows_done, m.attempts,
+           m.started_at, m.switched_at, coalesce(m.last_error, i.last_error, r.last_error) AS last_error
+      FROM tenancy.index_move m
+      JOIN tenancy.tenant t ON t.id = m.tenant_id
+      LEFT JOIN tenancy.sync_table s ON s.blueprint = t.blueprint AND s.index_type = m.index_type
+      LEFT JOIN tenancy.search_index i ON i.index_name = m.to_index
+      LEFT JOIN tenancy.resync r ON r.sink = 'search' AND r.tenant_id = m.tenant_id AND r.table_name = s.table_name
+     WHERE t.status <> 'dropped';
+COMMENT ON VIEW tenancy.stat_progress_reindex IS 'Indices that are being replaced';
+COMMENT ON COLUMN tenancy.stat_progress_reindex.phase IS 'queued; creating: the new index is made; filling: it gets every row, and every change; verifying: it is compared with the table; switching: the alias is moved; grace: it serves, and the old one is kept in step; failed: it was given up, see last_error, and the old one goes on serving';
+COMMENT ON COLUMN tenancy.stat_progress_reindex.rows_done IS 'Rows that were sent for the new index';
+
+REVOKE ALL ON tenancy.index_move, tenancy.stat_progress_reindex FROM PUBLIC;
+REVOKE ALL ON FUNCTION
+    tenancy.index_body(bigint, text), tenancy.queue_reindex(bigint, text, text), tenancy.start_reindex(bigint, text),
+    tenancy.index_move_trouble(text, text, boolean), tenancy.index_move_switched(text), tenancy.index_moves_end(interval),
+    tenancy.index_moves_advance(interval), tenancy.index_move_verified(text, bigint),
+    tenancy.index_move_differs(text, bigint), tenancy.adopt_body(bigint, text), tenancy.reindex(text, text),
+    tenancy.reindex_cancel(text, text)
+FROM PUBLIC;
+GRANT SELECT ON tenancy.index_move, tenancy.stat_progress_reindex TO tenancy_operator, tenancy_admin;
+GRANT EXECUTE ON FUNCTION tenancy.reindex(text, text), tenancy.reindex_cancel(text, text) TO tenancy_operator, tenancy_admin;

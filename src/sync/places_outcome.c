@@ -1,0 +1,173 @@
+/*
+ * places_outcome.c
+ *		What became of a key whose document went to more than one index.
+ *
+ * The serving index decides what a key's end is, but a key ends only when every place has it,
+ * or when it is written down that a place is filled anew or given up.  So nothing that happens
+ * to an index that does not serve is a loss, and nothing of it holds the others up for long.
+ */
+#include "postgres.h"
+
+#include "catalog/pg_type.h"
+#include "utils/builtins.h"
+
+#include "common/spi.h"
+#include "sink/doc_id.h"
+#include "sync/index_move.h"
+#include "sync/places.h"
+#include "sync/target.h"
+
+#define PATIENCE 6 /* attempts before a place that takes nothing is left behind */
+#define RACE_ATTEMPTS 3
+
+/* A batch that is taken apart. */
+typedef struct Fold
+{
+	SinkWorker *worker;
+	SyncLane   *lane;
+	int			first; /* item of the serving index */
+	int			end;   /* of the key's items */
+} Fold;
+
+/* What is written down about a place. */
+typedef struct Trouble
+{
+	const SinkPlace *place;
+	const char		*reason;
+	bool			 final;
+	bool			 written;
+} Trouble;
+
+/* Writes it down. */
+static void
+write_trouble(void *arg)
+{
+	Trouble *trouble = arg;
+	Oid		 types[3] = {TEXTOID, TEXTOID, BOOLOID};
+	Datum	 values[3] = {CStringGetTextDatum(trouble->place->index_name),
+						  CStringGetTextDatum(trouble->reason), BoolGetDatum(trouble->final)};
+	SpiScope scope;
+	bool	 isnull;
+
+	tenancy_spi_begin_as_owner(&scope);
+	tenancy_spi_exec("SELECT tenancy.index_move_trouble($1, $2, $3)", 3, types, values, NULL);
+	trouble->written = DatumGetBool(tenancy_spi_datum(0, 1, &isnull));
+	tenancy_spi_end(&scope);
+}
+
+/* The key is sent again, because of another place than the serving one. */
+static void
+send_again(SinkItem *serving, const SinkItem *item)
+{
+	serving->outcome = SINK_AGAIN;
+	serving->status = item->status;
+	strlcpy(serving->reason, item->reason, SINK_REASON_MAX);
+}
+
+/* Leaves a place behind; if that cannot be written down now, the key is sent again. */
+static void
+leave_behind(Fold *fold, const SinkItem *item, bool final)
+{
+	SinkItem *serving = &fold->lane->batch.items[fold->first];
+	Trouble	  trouble = {.place = item->place, .final = final};
+
+	trouble.reason =
+		psprintf("document \"%s\": %s", sink_doc_id(item->key, item->key_length), item->reason);
+	if (!tenancy_tx_try("pg_tenancy: leaving an index behind", write_trouble, &trouble) ||
+		!trouble.written)
+	{
+		send_again(serving, item);
+		return;
+	}
+	worker_set_error(&fold->worker->shared->worker, trouble.reason);
+	target_flush();
+	index_move_wake();
+}
+
+/* True if the serving index has the server's last word on the document. */
+static bool
+is_answered(const SinkItem *serving)
+{
+	return serving->outcome == SINK_DONE || serving->outcome == SINK_CONFLICT ||
+		   serving->outcome == SINK_REFUSED;
+}
+
+/* Acts on what became of a key in another place than the serving one. */
+static void
+settle_item(Fold *fold, const SinkItem *item)
+{
+	SinkItem *serving = &fold->lane->batch.items[fold->first];
+	int		  attempts = fold->lane->entries[fold->first]->attempts;
+
+	if (item->outcome == SINK_DONE || item->outcome == SINK_CONFLICT || !is_answered(serving))
+		return;
+	if (item->outcome == SINK_NO_INDEX)
+	{
+		send_again(serving, item);
+		serving->outcome = SINK_NO_INDEX;
+		serving->place = item->place;
+	}
+	else if (item->outcome == SINK_REFUSED || item->outcome == SINK_TOO_LARGE)
+	{
+		if (serving->outcome == SINK_REFUSED)
+			return;
+		if (item->raced && attempts < RACE_ATTEMPTS)
+			send_again(serving, item);
+		else
+			leave_behind(fold, item, true);
+	}
+	else if (attempts < PATIENCE)
+		send_again(serving, item);
+	else
+		leave_behind(fold, item, false);
+}
+
+/* The documents of one key are together too large for the server: it goes to the serving index alone. */
+static bool
+is_too_large_together(const Fold *fold)
+{
+	const SinkItem *serving = &fold->lane->batch.items[fold->first];
+
+	return fold->end - fold->first == fold->lane->batch.nitems &&
+		   serving->outcome == SINK_TOO_LARGE && serving->status == 413;
+}
+
+/* Makes the serving index's item tell what becomes of the key. */
+static void
+settle_key(Fold *fold)
+{
+	SinkItem *items = fold->lane->batch.items;
+	bool	  together = is_too_large_together(fold);
+
+	for (int i = fold->first + 1; i < fold->end; i++)
+		if (together)
+			leave_behind(fold, &items[i], true);
+		else
+			settle_item(fold, &items[i]);
+	if (together && fold->end - fold->first > 1)
+		items[fold->first].outcome = SINK_AGAIN;
+}
+
+/* Leaves one item for each key of an answered batch. */
+void
+places_fold(SinkWorker *worker, SyncLane *lane)
+{
+	Fold	   fold = {.worker = worker, .lane = lane};
+	SinkBatch *batch = &lane->batch;
+	int		   kept = 0;
+
+	for (; fold.first < batch->nitems; fold.first = fold.end)
+	{
+		fold.end = fold.first + 1;
+		while (fold.end < batch->nitems && lane->entries[fold.end] == lane->entries[fold.first])
+			fold.end++;
+		settle_key(&fold);
+		if (kept != fold.first)
+		{
+			batch->items[kept] = batch->items[fold.first];
+			lane->entries[kept] = lane->entries[fold.first];
+		}
+		kept++;
+	}
+	batch->nitems = kept;
+}
