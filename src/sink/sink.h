@@ -12,6 +12,8 @@
 #include "lib/stringinfo.h"
 #include "nodes/pg_list.h"
 
+#include "sink/place.h"
+
 #define SINK_REASON_MAX 512
 
 typedef enum SinkKind
@@ -21,42 +23,6 @@ typedef enum SinkKind
 } SinkKind;
 
 #define SINK_COUNT 2
-
-/* What a place that documents are written to is for. */
-typedef enum SinkRole
-{
-	SINK_SERVING, /* the public alias stands for it: searches see it */
-	SINK_FILLING, /* it is going to */
-	SINK_RETIRED  /* it did until a moment ago */
-} SinkRole;
-
-/* An index that the rows of a relation are written to. */
-typedef struct SinkPlace
-{
-	SinkRole role;
-	char	*index_name;
-	char	*alias; /* it is written and read by */
-} SinkPlace;
-
-/* Where the rows of one relation go; made by sync/target.c, read-only for a sink. */
-typedef struct SinkTarget
-{
-	Oid		   relid;
-	int64	   tenant_id;
-	char	  *tenant; /* name */
-	char	  *alias;  /* public name of the index, NULL: the relation is not indexed */
-	int		   nplaces;
-	SinkPlace *places; /* the first one is serving; none where alias is NULL */
-	int		   nkeys;
-	char	 **key_columns;
-	int		   ncache_keys;
-	char	 **cache_keys; /* templates such as technology:{id} */
-	int		   ncache_tags;
-	char	 **cache_tags; /* templates too */
-	char	  *document;   /* view or expression that makes the documents, NULL: the row itself */
-	Oid		   writer;	   /* who had the relation synced: the blueprint's owner */
-	char	  *problem;	   /* why it cannot be kept in step as it is, NULL: it can */
-} SinkTarget;
 
 typedef enum SinkAction
 {
