@@ -12,6 +12,7 @@
 
 int	  tenancy_bulk_actions = 2000;
 int	  tenancy_bulk_bytes = 5120;
+int	  tenancy_default_placement = PLACEMENT_DEDICATED;
 char *tenancy_current_tenant = NULL;
 int	  tenancy_dirty_mem = 65536;
 int	  tenancy_document_timeout = 30000;
@@ -24,6 +25,7 @@ int	  tenancy_redis_timeout = 500;
 char *tenancy_redis_url = NULL;
 int	  tenancy_reindex_grace = 0;
 int	  tenancy_resync_rate = 0;
+int	  tenancy_shared_parts = 1000;
 int	  tenancy_retry_max = 30000;
 int	  tenancy_ring_size = 1024;
 char *tenancy_search_auth_file = NULL;
@@ -40,6 +42,11 @@ int	  tenancy_verify_sample = 1000;
 
 static const struct config_enum_entry compressions[] = {
 	{"off", COMPRESS_OFF, false}, {"gzip", COMPRESS_GZIP, false}, {NULL, 0, false}};
+
+static const struct config_enum_entry placement_options[] = {
+	{"dedicated", PLACEMENT_DEDICATED, false},
+	{"shared", PLACEMENT_SHARED, false},
+	{NULL, 0, false}};
 
 /* Refuses what is no URL, and credentials inside one, since SHOW would print them. */
 static bool
@@ -218,6 +225,11 @@ define_sync_settings(void)
 							   "Tenant of the current transaction; set by tenant_use().", NULL,
 							   &tenancy_current_tenant, "", PGC_INTERNAL,
 							   GUC_NOT_IN_SAMPLE | GUC_DISALLOW_IN_FILE, NULL, NULL, NULL);
+	DefineCustomEnumVariable("tenancy.default_placement",
+							 "Where the documents of a new tenant, or a new index type, are.",
+							 "tenancy.place() moves them.", &tenancy_default_placement,
+							 PLACEMENT_DEDICATED, placement_options, PGC_SUSET, 0, NULL, NULL,
+							 NULL);
 	DefineCustomIntVariable("tenancy.dirty_mem",
 							"Memory that one sink may use for keys that are still to be sent.",
 							NULL, &tenancy_dirty_mem, 65536, 1024, MAX_KILOBYTES, PGC_SIGHUP,
@@ -250,6 +262,16 @@ define_sync_settings(void)
 							   NULL, NULL);
 }
 
+/* Settings of placement. */
+static void
+define_placement_settings(void)
+{
+	DefineCustomIntVariable("tenancy.shared_parts",
+							"Most tenants that have their documents in one shared index.",
+							"The next ones share another one.", &tenancy_shared_parts, 1000, 1,
+							100000, PGC_SIGHUP, 0, NULL, NULL, NULL);
+}
+
 /* Settings of the sampling verify. */
 static void
 define_verify_settings(void)
@@ -269,6 +291,7 @@ void
 tenancy_guc_init(void)
 {
 	define_sync_settings();
+	define_placement_settings();
 	define_redis_settings();
 	define_search_settings();
 	define_verify_settings();

@@ -17,11 +17,19 @@ typedef enum SearchCompression
 	COMPRESS_GZIP
 } SearchCompression;
 
+/* Where the documents of a tenant and an index type are. */
+typedef enum IndexPlacement
+{
+	PLACEMENT_DEDICATED,
+	PLACEMENT_SHARED
+} IndexPlacement;
+
 extern int	 tenancy_bulk_actions;
 extern int	 tenancy_bulk_bytes; /* kB */
 extern char *tenancy_current_tenant;
-extern int	 tenancy_dirty_mem;		   /* kB */
-extern int	 tenancy_document_timeout; /* ms */
+extern int	 tenancy_default_placement; /* IndexPlacement */
+extern int	 tenancy_dirty_mem;			/* kB */
+extern int	 tenancy_document_timeout;	/* ms */
 extern bool	 tenancy_extend_plugin_list;
 extern bool	 tenancy_failover_slot;
 extern int	 tenancy_max_databases;
@@ -42,6 +50,7 @@ extern char *tenancy_search_key_file;
 extern int	 tenancy_search_lanes;
 extern int	 tenancy_search_timeout; /* ms */
 extern char *tenancy_search_url;
+extern int	 tenancy_shared_parts;
 extern int	 tenancy_verify_interval; /* s */
 extern int	 tenancy_verify_sample;	  /* rows */
 

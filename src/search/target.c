@@ -24,9 +24,12 @@ static const char config_sql[] = "SELECT table_name, mapping, key_columns FROM t
 								 "WHERE blueprint = $1 AND index_type = $2";
 
 /* Only an index that is ours for certain: the alias of one to be made may be somebody else's. */
-static const char alias_sql[] = "SELECT alias FROM tenancy.search_index "
-								"WHERE tenant_id = $1 AND index_type = $2 AND role = 'serving' AND "
-								"state = 'ready' AND filled LIMIT 1";
+static const char alias_sql[] =
+	"SELECT alias, (SELECT count(*) FROM tenancy.search_index p"
+	"   WHERE p.tenant_id = $1 AND p.index_type = $2 AND p.shared IS NOT NULL)"
+	"  FROM tenancy.search_index"
+	" WHERE tenant_id = $1 AND index_type = $2 AND role = 'serving' AND state = 'ready' AND filled"
+	" LIMIT 1";
 
 /* Copies the parts of the mapping that searches need out of SPI's memory. */
 static void
@@ -94,7 +97,10 @@ read_registry(SearchTarget *target, const char *index_type)
 			&alias_plan, alias_sql, 2, (Oid[]){INT8OID, TEXTOID},
 			(Datum[]){Int64GetDatum(target->tenant.id), CStringGetTextDatum(index_type)}, NULL);
 		if (SPI_processed > 0)
+		{
 			target->alias = MemoryContextStrdup(context, tenancy_spi_text(0, 1));
+			target->shared = tenancy_spi_int64(0, 2) > 0;
+		}
 	}
 	tenancy_spi_end(&scope);
 	return found;

@@ -40,6 +40,19 @@ sink_append_doc_id(StringInfo out, const char *key, int key_length)
 	}
 }
 
+/*
+ * Appends what stands before the id where part is one of a shared index, NULL: nothing.  A part
+ * has no colon, so different parts never share an id.
+ */
+void
+sink_append_part(StringInfo out, const char *part)
+{
+	if (part == NULL)
+		return;
+	appendStringInfoString(out, part);
+	appendStringInfoChar(out, ':');
+}
+
 /* The id in the current memory context. */
 char *
 sink_doc_id(const char *key, int key_length)

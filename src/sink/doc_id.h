@@ -10,6 +10,8 @@
 /* Bytes that the servers allow. */
 #define DOC_ID_MAX 512
 
+/* What stands before the id in a shared index. */
+extern void sink_append_part(StringInfo out, const char *part);
 /* The key is column values, each ended by a zero byte; key_length counts those too. */
 extern char *sink_doc_id(const char *key, int key_length);
 extern void	 sink_append_doc_id(StringInfo out, const char *key, int key_length);

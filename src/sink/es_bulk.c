@@ -17,6 +17,8 @@
 
 /* Bytes of an item's first line without the id, usually. */
 #define ACTION_SIZE 192
+/* Bytes of what a document has more in a shared index, at most. */
+#define PART_SIZE 128
 
 /* An index without a primary shard must not make the whole request wait for it. */
 #define REPLY_PARTS                                                                     \
@@ -42,11 +44,13 @@ es_bulk_path(const EsServer *server)
 static bool
 id_fits(SinkItem *item, const StringInfoData *id)
 {
-	if (id->len > 0 && id->len <= DOC_ID_MAX)
+	int least = item->place->part != NULL ? (int) strlen(item->place->part) + 1 : 0;
+
+	if (id->len > least && id->len <= DOC_ID_MAX)
 		return true;
 	item->outcome = SINK_REFUSED;
 	item->status = 400;
-	if (id->len == 0)
+	if (id->len == least)
 		sink_set_textf(item->reason, SINK_REASON_MAX, "the document id would be empty");
 	else
 		sink_set_textf(item->reason, SINK_REASON_MAX,
@@ -65,6 +69,8 @@ append_action(StringInfo body, const SinkItem *item, const StringInfoData *id, b
 	tenancy_json_string(body, item->place->alias, strlen(item->place->alias));
 	appendStringInfoString(body, typed ? ",\"_type\":\"_doc\",\"_id\":" : ",\"_id\":");
 	tenancy_json_string(body, id->data, id->len);
+	if (item->place->part != NULL)
+		appendStringInfo(body, ",\"routing\":\"%s\"", item->place->part);
 	appendStringInfoString(body, ",\"version\":");
 	appendBinaryStringInfo(body, version, pg_ulltoa_n(item->version, version));
 	appendStringInfoString(body, ",\"version_type\":\"external_gte\"}}\n");
@@ -77,21 +83,44 @@ reserve_body(StringInfo body, const SinkBatch *batch)
 	Size size = 0;
 
 	for (int i = 0; i < batch->nitems; i++)
-		size += ACTION_SIZE + batch->items[i].key_length + batch->items[i].doc_length;
+		size += ACTION_SIZE + batch->items[i].key_length + batch->items[i].doc_length +
+				(batch->items[i].place->part != NULL ? PART_SIZE : 0);
 	if (size < MaxAllocSize / 2)
 		enlargeStringInfo(body, (int) size);
+}
+
+/* The document with what tells whose it is, in an index that tenants share. */
+static void
+append_part_document(StringInfo body, const SinkItem *item)
+{
+	const char *inside = memchr(item->doc, '{', item->doc_length);
+	int			left = (int) (item->doc + item->doc_length - ++inside);
+
+	appendStringInfo(body, ES_PART_OBJECT, item->target->tenant_id, item->place->part);
+	while (left > 0 && isspace((unsigned char) *inside))
+	{
+		inside++;
+		left--;
+	}
+	if (*inside != '}')
+		appendStringInfoChar(body, ',');
+	appendBinaryStringInfo(body, inside, left);
 }
 
 /* The document on one line: a line feed in valid JSON is only white space. */
 static void
 append_document(StringInfo body, const SinkItem *item)
 {
+	int	  start = body->len;
 	char *end;
 	char *c;
 
-	appendBinaryStringInfo(body, item->doc, item->doc_length);
+	if (item->place->part != NULL)
+		append_part_document(body, item);
+	else
+		appendBinaryStringInfo(body, item->doc, item->doc_length);
 	end = body->data + body->len;
-	c = end - item->doc_length;
+	c = body->data + start;
 	while ((c = memchr(c, '\n', end - c)) != NULL)
 		*c++ = ' ';
 	appendStringInfoChar(body, '\n');
@@ -114,6 +143,7 @@ es_bulk_build(StringInfo body, SinkBatch *batch, const EsServer *server)
 		if (item->outcome != SINK_PENDING)
 			continue;
 		resetStringInfo(&id);
+		sink_append_part(&id, item->place->part);
 		sink_append_doc_id(&id, item->key, item->key_length);
 		if (!id_fits(item, &id))
 			continue;

@@ -24,6 +24,7 @@ struct SinkFetch
 {
 	MemoryContext  context;
 	int			   n;
+	char		  *part;	  /* of the place */
 	SinkDocument **documents; /* those whose id can be asked for come first */
 	int			   asked;
 	StringInfoData path;
@@ -54,6 +55,7 @@ write_ids(SinkFetch *fetch, SinkDocument **documents)
 	for (int i = 0; i < fetch->n; i++)
 	{
 		SinkDocument *document = documents[i];
+		bool		  empty;
 
 		document->found = document->too_large = false;
 		document->version = 0;
@@ -61,7 +63,11 @@ write_ids(SinkFetch *fetch, SinkDocument **documents)
 		document->doc_length = 0;
 		resetStringInfo(&id);
 		sink_append_doc_id(&id, document->key, document->key_length);
-		if (id.len == 0 || id.len > DOC_ID_MAX)
+		empty = id.len == 0;
+		resetStringInfo(&id);
+		sink_append_part(&id, fetch->part);
+		sink_append_doc_id(&id, document->key, document->key_length);
+		if (empty || id.len > DOC_ID_MAX)
 			continue;
 		if (fetch->asked > 0)
 			appendStringInfoChar(&fetch->body, ',');
@@ -87,6 +93,11 @@ es_fetch_open(const SinkPlace *place, SinkDocument **documents, int n, size_t mo
 	initStringInfo(&fetch->path);
 	initStringInfo(&fetch->body);
 	appendStringInfo(&fetch->path, "/%s/_mget", place->alias);
+	if (place->part != NULL)
+	{
+		fetch->part = pstrdup(place->part);
+		appendStringInfo(&fetch->path, "?routing=%s", place->part);
+	}
 	write_ids(fetch, documents);
 	if (fetch->asked > 0 && es_server_health(NULL) == SINK_READY)
 		fetch->request =
@@ -141,13 +152,45 @@ read_document(JsonScan *scan, DocumentReply *reply)
 
 /* True if a document is the one that was asked for. */
 static bool
-is_document(const SinkDocument *document, const DocumentReply *reply)
+is_document(const SinkFetch *fetch, const SinkDocument *document, const DocumentReply *reply)
 {
-	char *id = sink_doc_id(document->key, document->key_length);
-	bool  same = strcmp(id, reply->id) == 0;
+	StringInfoData id;
+	bool		   same;
 
-	pfree(id);
+	initStringInfo(&id);
+	sink_append_part(&id, fetch->part);
+	sink_append_doc_id(&id, document->key, document->key_length);
+	same = strcmp(id.data, reply->id) == 0;
+	pfree(id.data);
 	return same;
+}
+
+/*
+ * Takes away what a document has more in a shared index, which is its first member: the brace
+ * moves to where the next one starts.  The reply is ours alone.
+ */
+static void
+strip_part(SinkDocument *document)
+{
+	JsonScan scan = {document->doc, false};
+	char	 name[16];
+	char	*next;
+
+	json_scan_enter(&scan, '{');
+	if (!json_scan_member(&scan, name, sizeof(name)) || strcmp(name, "_tenancy") != 0)
+		return;
+	json_scan_skip(&scan);
+	if (scan.bad)
+		return;
+	next = (char *) scan.at;
+	while (isspace((unsigned char) *next))
+		next++;
+	if (*next == ',')
+		*next = '{';
+	else
+		*--next = '{'; /* it was the only one */
+	document->doc_length -= (int) (next - document->doc);
+	document->doc = next;
 }
 
 /* Takes one document's answer over. */
@@ -165,7 +208,7 @@ take_document(SinkFetch *fetch, SinkDocument *document, const DocumentReply *rep
 					   reply->type);
 		return SINK_FETCH_FAILED;
 	}
-	if (!is_document(document, reply))
+	if (!is_document(fetch, document, reply))
 	{
 		strlcpy(fetch->error, "the reply names another document", SINK_REASON_MAX);
 		return SINK_FETCH_FAILED;
@@ -174,6 +217,8 @@ take_document(SinkFetch *fetch, SinkDocument *document, const DocumentReply *rep
 	document->version = reply->version;
 	document->doc = reply->source;
 	document->doc_length = (int) reply->length;
+	if (fetch->part != NULL && document->doc != NULL)
+		strip_part(document);
 	return SINK_FETCH_DONE;
 }
 

@@ -236,6 +236,7 @@ settle_items(SinkBatch *batch, JsonScan *scan)
 		SinkItem *item = &batch->items[i];
 
 		resetStringInfo(&id);
+		sink_append_part(&id, item->place->part);
 		sink_append_doc_id(&id, item->key, item->key_length);
 		settle_item(item, id.data, &answer);
 		i = next_open(batch, i + 1);

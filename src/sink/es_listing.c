@@ -37,6 +37,7 @@ struct SinkListing
 	int			   sample; /* documents of LIST_SAMPLE */
 	char		  *index_name;
 	char		  *alias;	  /* it is read by */
+	char		  *part;	  /* of the place */
 	char		  *scroll_id; /* NULL before the first page */
 	StringInfoData path;
 	StringInfoData body;
@@ -56,6 +57,7 @@ es_listing_open(const SinkTarget *target, const SinkPlace *place)
 	listing->nkeys = target->nkeys;
 	listing->index_name = pstrdup(place->index_name);
 	listing->alias = pstrdup(place->alias);
+	listing->part = place->part != NULL ? pstrdup(place->part) : NULL;
 	initStringInfo(&listing->path);
 	initStringInfo(&listing->body);
 	MemoryContextSwitchTo(old);
@@ -73,6 +75,24 @@ es_listing_sample(const SinkTarget *target, const SinkPlace *place, int most)
 	return listing;
 }
 
+/* Says in the path where the documents of a part are. */
+static void
+append_routing(SinkListing *listing, char separator)
+{
+	if (listing->part != NULL)
+		appendStringInfo(&listing->path, "%crouting=%s", separator, listing->part);
+}
+
+/* Query that finds the documents of the place. */
+static void
+append_part_query(SinkListing *listing)
+{
+	if (listing->part != NULL)
+		appendStringInfo(&listing->body, "{\"term\":{\"_tenancy.part\":\"%s\"}}", listing->part);
+	else
+		appendStringInfoString(&listing->body, "{\"match_all\":{}}");
+}
+
 /* Makes path and body of the request that comes next. */
 static void
 prepare(SinkListing *listing)
@@ -86,8 +106,12 @@ prepare(SinkListing *listing)
 			break;
 		case LIST_FIRST:
 			appendStringInfo(&listing->path, "/%s/_search?scroll=" SCROLL_TIME, listing->alias);
-			appendStringInfo(&listing->body, "{\"size\":%d,\"_source\":false,\"sort\":[\"_doc\"]}",
-							 PAGE_SIZE);
+			append_routing(listing, '&');
+			appendStringInfo(
+				&listing->body,
+				"{\"size\":%d,\"_source\":false,\"sort\":[\"_doc\"],\"query\":", PAGE_SIZE);
+			append_part_query(listing);
+			appendStringInfoChar(&listing->body, '}');
 			break;
 		case LIST_NEXT:
 			appendStringInfoString(&listing->path, "/_search/scroll");
@@ -104,10 +128,13 @@ prepare(SinkListing *listing)
 			break;
 		case LIST_SAMPLE:
 			appendStringInfo(&listing->path, "/%s/_search", listing->alias);
+			append_routing(listing, '?');
 			appendStringInfo(&listing->body,
 							 "{\"size\":%d,\"_source\":false,"
-							 "\"query\":{\"function_score\":{\"random_score\":{}}}}",
+							 "\"query\":{\"function_score\":{\"random_score\":{},\"query\":",
 							 listing->sample);
+			append_part_query(listing);
+			appendStringInfoString(&listing->body, "}}}");
 			break;
 	}
 }
@@ -156,6 +183,7 @@ page_room(json_t *hits)
 static void
 append_page(SinkListing *listing, json_t *hits, StringInfo keys)
 {
+	size_t	before = listing->part != NULL ? strlen(listing->part) + 1 : 0;
 	size_t	i;
 	json_t *hit;
 
@@ -164,7 +192,7 @@ append_page(SinkListing *listing, json_t *hits, StringInfo keys)
 		const char *id = json_string_value(json_object_get(hit, "_id"));
 
 		if (id != NULL)
-			append_key(keys, id, listing->nkeys);
+			append_key(keys, id + Min(before, strlen(id)), listing->nkeys);
 	}
 }
 

@@ -88,30 +88,32 @@ took_aliases(IndexJob *job, const HttpReply *reply)
 		index_job_end_with_reply(job, reply);
 }
 
-/* An action of POST /_aliases. */
+/* Action of POST /_aliases that takes an alias away. */
 static json_t *
-alias_action(const char *action, const char *index, const char *alias)
+removal(const char *index, const char *alias)
 {
-	return json_pack("{s:{s:s,s:s}}", action, "index", index, "alias", alias);
+	return json_pack("{s:{s:s,s:s}}", "remove", "index", index, "alias", alias);
 }
 
 /* Body that gives the index its alias and takes old ones away that it has; NULL: nothing to do. */
 static char *
-aliases_body(const IndexJob *job, json_t *present)
+aliases_body(const IndexJob *job, json_t *owner)
 {
+	char   *add = index_alias_action(job, job->alias);
 	json_t *old = json_loads(job->old_aliases, 0, NULL);
 	json_t *actions = json_array();
 	size_t	i;
 	json_t *alias;
 
 	if (!job->releasing)
-		json_array_append_new(actions, alias_action("add", job->index_name, job->alias));
+		json_array_append_new(actions, json_loads(add, 0, NULL));
 	json_array_foreach(old, i, alias)
 	{
 		const char *name = json_string_value(alias);
 
-		if (name != NULL && strcmp(name, job->alias) != 0 && json_object_get(present, name) != NULL)
-			json_array_append_new(actions, alias_action("remove", job->index_name, name));
+		if (name != NULL && strcmp(name, job->alias) != 0 &&
+			index_is_alias_of(owner, name, job->part))
+			json_array_append_new(actions, removal(job->physical, name));
 	}
 	json_decref(old);
 	if (json_array_size(actions) == 0)
@@ -129,7 +131,7 @@ took_present(IndexJob *job, const HttpReply *reply)
 	json_t *root;
 	char *volatile body = NULL;
 
-	if (reply->status != 200)
+	if (reply->status != 200 && (job->part == NULL || reply->status != 404))
 	{
 		job->missing = reply->status == 404;
 		index_job_end_with_reply(job, reply);
@@ -138,8 +140,7 @@ took_present(IndexJob *job, const HttpReply *reply)
 	root = json_loadb(reply->body, reply->length, 0, NULL);
 	PG_TRY();
 	{
-		body =
-			aliases_body(job, json_object_get(json_object_get(root, job->index_name), "aliases"));
+		body = aliases_body(job, json_object_get(root, job->physical));
 	}
 	PG_FINALLY();
 	{
@@ -152,13 +153,29 @@ took_present(IndexJob *job, const HttpReply *reply)
 		job->done = true;
 }
 
+/* Asks for the aliases; a shared index has many, and without some of those asked for it is a 404. */
+static void
+ask_present(IndexJob *job)
+{
+	StringInfoData path;
+
+	initStringInfo(&path);
+	appendStringInfo(&path, "/%s/_alias", job->physical);
+	if (job->part != NULL)
+		appendStringInfoChar(&path, '/');
+	for (const char *c = job->old_aliases; job->part != NULL && *c != '\0'; c++)
+		if (strchr("[]\" ", *c) == NULL)
+			appendStringInfoChar(&path, *c);
+	index_job_ask(job, took_present, "GET", path.data, NULL);
+}
+
 /* Takes old aliases away and ends the job with the error it has. */
 void
 index_release(IndexJob *job)
 {
 	job->done = false;
 	job->releasing = true;
-	index_job_ask(job, took_present, "GET", psprintf("/%s/_alias", job->index_name), NULL);
+	ask_present(job);
 }
 
 /* Changes what is still to be changed, then ends the job. */
@@ -169,13 +186,13 @@ index_alter(IndexJob *job)
 
 	if (!job->realiased && strcmp(job->old_aliases, "[]") != 0)
 	{
-		index_job_ask(job, took_present, "GET", psprintf("/%s/_alias", job->index_name), NULL);
+		ask_present(job);
 		return;
 	}
 	body = put_body(job->to_put, job->nput);
 	if (body != NULL)
 		index_job_ask(job, took_put, "PUT",
-					  psprintf("/%s/_mapping%s", job->index_name, index_job_typed()), body);
+					  psprintf("/%s/_mapping%s", job->physical, index_job_typed()), body);
 	else if (job->refused)
 		job->done = true;
 	else

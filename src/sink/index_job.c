@@ -88,11 +88,18 @@ telling_alias(const IndexJob *job)
 	return job->serving ? job->alias : job->own_alias;
 }
 
-/* The index is there, with the alias that tells. */
+static void took_emptying(IndexJob *job, const HttpReply *reply);
+
+/*
+ * The index is there, with the alias that tells.  One that is still to be made was made by an
+ * attempt whose end is not known: if the row was changed since, perhaps with another body.
+ */
 static void
 found_index(IndexJob *job)
 {
-	if (strcmp(job->state, "missing") != 0 || job->realigned)
+	if (strcmp(job->state, "pending") == 0 && job->revision > 0 && !job->emptied)
+		index_job_ask(job, took_emptying, "DELETE", psprintf("/%s", job->index_name), NULL);
+	else if (strcmp(job->state, "missing") != 0 || job->realigned)
 		index_alter(job);
 	else
 		index_job_add_aliases(job); /* it may be the other one that was found missing */
@@ -348,7 +355,10 @@ took_drop(IndexJob *job, const HttpReply *reply)
 static void
 drop_index(IndexJob *job)
 {
-	index_job_ask(job, took_drop, "DELETE", psprintf("/%s", job->index_name), NULL);
+	if (job->part != NULL)
+		index_shared_drop(job);
+	else
+		index_job_ask(job, took_drop, "DELETE", psprintf("/%s", job->index_name), NULL);
 }
 
 /* Sends the first request. */
@@ -359,10 +369,12 @@ index_job_start(IndexJob *job)
 		index_job_end(job, "the name of the index or of its alias is not valid");
 	else if (strcmp(job->state, "dropping") == 0)
 		job->fence = es_bulk_begun(); /* those that are under way would make another one */
-	else if (strcmp(job->state, "emptying") == 0 && !job->emptied)
+	else if (strcmp(job->state, "emptying") == 0 && !job->emptied && job->part == NULL)
 		index_job_ask(job, took_emptying, "DELETE", psprintf("/%s", job->index_name), NULL);
 	else if (job->replaces != NULL)
 		index_switch(job);
+	else if (job->part != NULL)
+		index_shared_start(job);
 	else if (is_altered(job) && strcmp(job->old_aliases, "[]") == 0)
 		index_alter(job);
 	else

@@ -5,6 +5,8 @@
 #ifndef TENANCY_INDEX_JOB_H
 #define TENANCY_INDEX_JOB_H
 
+struct json_t; /* jansson.h and builtins.h do not go together */
+
 #include "sink/http.h"
 #include "sink/sink.h"
 
@@ -26,9 +28,12 @@ struct IndexJob
 	char *body;		   /* of the create-index request */
 	char *to_put;	   /* JSON object: fields that it does not have yet */
 	char *old_aliases; /* JSON array: aliases to be removed */
+	char *physical;	   /* index of the server: index_name, or the shared one */
+	char *part;		   /* of the shared one, NULL: the index is no part */
 	char *own_alias;
-	char *replaces; /* index that it takes the public alias from, NULL: none */
-	bool  serving;	/* it has the public alias, or is to get it */
+	char *replaces;		 /* physical index that it takes the public alias from, NULL: none */
+	char *replaces_part; /* of that one */
+	bool  serving;		 /* it has the public alias, or is to get it */
 	int64 revision;
 	int64 tenant_id;
 
@@ -64,6 +69,11 @@ extern void index_job_find_name(IndexJob *job);
 extern const char *index_job_typed(void);
 extern void		   index_alter(IndexJob *job);
 extern void		   index_job_add_aliases(IndexJob *job);
+/* index_shared.c: an index that is part of a shared one */
+extern void	 index_shared_start(IndexJob *job);
+extern void	 index_shared_drop(IndexJob *job);
+extern bool	 index_is_alias_of(const struct json_t *owner, const char *alias, const char *part);
+extern char *index_alias_action(const IndexJob *job, const char *alias);
 /* index_switch.c: takes the public alias over from another index */
 extern void index_switch(IndexJob *job);
 /* Takes old aliases away and ends the job with the error it has. */

@@ -26,24 +26,26 @@ took_switch(IndexJob *job, const HttpReply *reply)
 	index_alter(job);
 }
 
-/* Moves the alias. */
+/* Moves the alias; within one index adding it with another filter is enough. */
 static void
 move_alias(IndexJob *job, bool away)
 {
-	char *taken =
-		psprintf("{\"remove\":{\"index\":\"%s\",\"alias\":\"%s\"}},", job->replaces, job->alias);
+	char *taken = "";
 
+	if (away && strcmp(job->replaces, job->physical) != 0)
+		taken = psprintf("{\"remove\":{\"index\":\"%s\",\"alias\":\"%s\"}},", job->replaces,
+						 job->alias);
 	index_job_ask(job, took_switch, "POST", "/_aliases",
-				  psprintf("{\"actions\":[%s{\"add\":{\"index\":\"%s\",\"alias\":\"%s\"}}]}",
-						   away ? taken : "", job->index_name, job->alias));
+				  psprintf("{\"actions\":[%s%s]}", taken, index_alias_action(job, job->alias)));
 }
 
 /* Acts on who has the alias. */
 static void
 act_on_owner(IndexJob *job, json_t *owners)
 {
-	bool ours = json_object_get(owners, job->index_name) != NULL;
-	bool theirs = json_object_get(owners, job->replaces) != NULL;
+	bool ours = index_is_alias_of(json_object_get(owners, job->physical), job->alias, job->part);
+	bool theirs =
+		index_is_alias_of(json_object_get(owners, job->replaces), job->alias, job->replaces_part);
 
 	if (json_object_size(owners) != (size_t) ours + theirs)
 	{

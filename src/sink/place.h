@@ -19,6 +19,7 @@ typedef struct SinkPlace
 	SinkRole role;
 	char	*index_name;
 	char	*alias; /* it is written and read by */
+	char *part; /* what its documents have in an index that tenants share, NULL: it shares none */
 } SinkPlace;
 
 /* Where the rows of one relation go; made by sync/target.c, read-only for a sink. */

@@ -42,10 +42,13 @@ static const char *const work_query =
 	"  CASE WHEN attempts = 0 THEN 0 ELSE"
 	"    (extract(epoch FROM updated_at - now()) * 1000"
 	"     + least($1, 250 * power(2, least(attempts, 20) - 1)))::bigint END AS due,"
-	"  to_put::text, to_jsonb(old_aliases)::text, revision::bigint, role, replaces"
+	"  to_put::text, to_jsonb(old_aliases)::text, revision::bigint, role, replaces,"
+	"  shared, (SELECT o.shared FROM tenancy.search_index o WHERE o.index_name = i.replaces)"
 	" FROM tenancy.search_index i WHERE state <> 'ready'"
 	"   AND (replaces IS NULL OR NOT EXISTS (SELECT FROM tenancy.search_index o"
 	"     WHERE o.index_name = i.replaces AND o.state <> 'ready'))"
+	"   AND (shared IS NULL OR state = 'dropping' OR EXISTS (SELECT FROM tenancy.search_index o"
+	"     WHERE o.index_name = i.shared AND o.state = 'ready'))"
 	" ORDER BY due LIMIT $2";
 
 /*
@@ -98,6 +101,8 @@ static const char *const refused_query =
 	"UPDATE tenancy.search_index i SET"                                      \
 	"  state = CASE role WHEN 'retired' THEN 'dropping' ELSE 'missing' END," \
 	"  attempts = 0, updated_at = now(), filled = false, replaces = NULL,"   \
+	"  to_put = CASE WHEN shared IS NULL THEN to_put"                        \
+	"   ELSE fields || coalesce(body #> '{mappings,properties}', '{}') END," \
 	"  body = coalesce((SELECT s.mapping FROM tenancy.tenant t"              \
 	"    JOIN tenancy.sync_table s USING (blueprint)"                        \
 	"    WHERE t.id = i.tenant_id AND s.index_type = i.index_type), body)"
@@ -105,8 +110,19 @@ static const char *const refused_query =
 static const char *const gone_query = MAKE_MISSING THIS_INDEX;
 
 static const char *const missing_query =
-	MAKE_MISSING " WHERE index_name = (SELECT index_name FROM tenancy.search_index"
-				 "   WHERE index_name = $1 AND state = 'ready' FOR UPDATE SKIP LOCKED)";
+	MAKE_MISSING " WHERE index_name IN (SELECT a.index_name FROM tenancy.search_index a"
+				 "   JOIN tenancy.search_index x ON x.index_name = $1"
+				 "   WHERE a.state = 'ready' AND (a.index_name = x.index_name"
+				 "     OR a.index_name = x.shared OR a.shared = x.shared)"
+				 "   FOR UPDATE OF a SKIP LOCKED)";
+
+/* The index that $1 is a part of, and all of its parts. */
+static const char *const shared_gone_query =
+	MAKE_MISSING " WHERE index_name IN (SELECT a.index_name FROM tenancy.search_index a"
+				 "   JOIN tenancy.search_index x ON x.index_name = $1 AND x.state = $2"
+				 "     AND x.revision = $3 AND $4 IS NULL"
+				 "   WHERE a.state <> 'dropping' AND (a.index_name = x.shared"
+				 "     OR a.shared = x.shared) FOR UPDATE OF a SKIP LOCKED)";
 
 static const char *const switched_query = "SELECT tenancy.index_move_switched($1)";
 
@@ -134,6 +150,18 @@ search_own_alias(MemoryContext context, const char *index_name)
 	return alias;
 }
 
+/* Part of a shared index that the registry has under a name: id of the tenant and generation. */
+char *
+search_part(MemoryContext context, const char *index_name)
+{
+	const char *part = index_name + strlen(index_name);
+
+	for (int dots = 0; part > index_name; part--)
+		if (part[-1] == '.' && ++dots == 2)
+			break;
+	return MemoryContextStrdup(context, part);
+}
+
 /* The table may have changed: look at it with the next housekeep. */
 void
 search_provision_wake(void)
@@ -149,12 +177,21 @@ copy_column(int row, int column)
 	return MemoryContextStrdup(job_context, tenancy_spi_text(row, column));
 }
 
+/* Notes what the job's index takes the alias from. */
+static void
+read_replaced(IndexJob *job, const char *index_name, const char *shared)
+{
+	job->replaces = MemoryContextStrdup(job_context, shared != NULL ? shared : index_name);
+	job->replaces_part = shared != NULL ? search_part(job_context, index_name) : NULL;
+}
+
 /* Makes a job of a row. */
 static void
 read_job(int row)
 {
 	IndexJob *job = &jobs[njobs];
 	char	 *replaces;
+	char	 *shared;
 
 	memset(job, 0, sizeof(IndexJob));
 	job->index_name = copy_column(row, 1);
@@ -168,9 +205,12 @@ read_job(int row)
 	job->revision = tenancy_spi_int64(row, 10);
 	job->own_alias = search_own_alias(job_context, job->index_name);
 	job->serving = strcmp(tenancy_spi_text(row, 11), "serving") == 0;
+	shared = tenancy_spi_text(row, 13);
+	job->physical = shared != NULL ? MemoryContextStrdup(job_context, shared) : job->index_name;
+	job->part = shared != NULL ? search_part(job_context, job->index_name) : NULL;
 	replaces = tenancy_spi_text(row, 12);
 	if (replaces != NULL)
-		job->replaces = MemoryContextStrdup(job_context, replaces);
+		read_replaced(job, replaces, tenancy_spi_text(row, 14));
 	else if (!job->serving)
 		job->old_aliases = "[]"; /* it has no public one */
 	njobs++;
@@ -292,7 +332,9 @@ write_result(const IndexJob *job)
 
 	if (job->error[0] != '\0')
 		strlcpy(trouble, job->error, sizeof(trouble));
-	if (job->missing)
+	if (job->missing && job->part != NULL)
+		(void) change_row(job, shared_gone_query, "");
+	else if (job->missing)
 		(void) change_row(job, gone_query, "");
 	else if (job->error[0] != '\0' && !job->refused)
 		(void) change_row(job, failed_query, job->error);

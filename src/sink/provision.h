@@ -8,6 +8,9 @@
 /* Alias that an index has besides the public one. */
 extern char *search_own_alias(MemoryContext context, const char *index_name);
 
+/* Part of a shared index that the registry has under a name. */
+extern char *search_part(MemoryContext context, const char *index_name);
+
 /* The table may have changed: look at it with the next housekeep. */
 extern void search_provision_wake(void);
 /* An index waits for a change of its own: its documents wait too. Inside a transaction. */

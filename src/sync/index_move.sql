@@ -7,6 +7,7 @@ CREATE TABLE tenancy.index_move (
         CHECK (phase IN ('queued', 'creating', 'filling', 'verifying', 'switching', 'grace', 'failed')),
     from_index text,
     to_index text,
+    placement text CHECK (placement IN ('dedicated', 'shared')),
     reason text NOT NULL,
     again text,
     attempts integer NOT NULL DEFAULT 0,
@@ -19,6 +20,7 @@ CREATE TABLE tenancy.index_move (
     PRIMARY KEY (tenant_id, index_type)
 );
 COMMENT ON TABLE tenancy.index_move IS 'Indices that are being replaced by a new generation; a row goes when the old index is dropped. See view tenancy.stat_progress_reindex';
+COMMENT ON COLUMN tenancy.index_move.placement IS 'What the new one is to be; NULL: as the old one';
 COMMENT ON COLUMN tenancy.index_move.reason IS 'Why it was asked for';
 COMMENT ON COLUMN tenancy.index_move.again IS 'Reason to begin anew when this one is over; NULL: none';
 COMMENT ON COLUMN tenancy.index_move.attempts IS 'Times that the new index took nothing, or was not what the table says';
@@ -36,7 +38,7 @@ CREATE FUNCTION tenancy.index_body(of_tenant bigint, of_type text) RETURNS jsonb
     END;
 COMMENT ON FUNCTION tenancy.index_body(bigint, text) IS 'Body that an index of a tenant should have been made with. Used by the extension itself';
 
-CREATE FUNCTION tenancy.queue_reindex(of_tenant bigint, of_type text, why text) RETURNS boolean
+CREATE FUNCTION tenancy.queue_reindex(of_tenant bigint, of_type text, why text, wanted text DEFAULT NULL) RETURNS boolean
     LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     running tenancy.index_move;
@@ -47,32 +49,36 @@ BEGIN
     IF NOT FOUND THEN
         RETURN false;
     END IF;
-    INSERT INTO tenancy.index_move (tenant_id, index_type, reason) VALUES (of_tenant, of_type, why)
+    INSERT INTO tenancy.index_move (tenant_id, index_type, reason, placement) VALUES (of_tenant, of_type, why, wanted)
         ON CONFLICT DO NOTHING;
     IF FOUND THEN
         RETURN true;
     END IF;
     SELECT * INTO running FROM tenancy.index_move WHERE tenant_id = of_tenant AND index_type = of_type FOR UPDATE;
     IF running.phase IN ('switching', 'grace') THEN
-        UPDATE tenancy.index_move SET again = why WHERE tenant_id = of_tenant AND index_type = of_type;
-    ELSIF running.phase <> 'queued' THEN
+        UPDATE tenancy.index_move SET again = why, placement = wanted WHERE tenant_id = of_tenant AND index_type = of_type;
+    ELSIF running.phase = 'queued' THEN
+        UPDATE tenancy.index_move SET placement = coalesce(wanted, placement)
+         WHERE tenant_id = of_tenant AND index_type = of_type;
+    ELSE
         UPDATE tenancy.search_index SET state = 'dropping', updated_at = now()
          WHERE index_name = running.to_index AND role = 'filling';
         UPDATE tenancy.index_move
-           SET phase = 'queued', from_index = NULL, to_index = NULL, reason = why, attempts = 0, rows_done = 0,
+           SET phase = 'queued', from_index = NULL, to_index = NULL, reason = why, placement = coalesce(wanted, placement), attempts = 0, rows_done = 0,
                differences = NULL, last_error = NULL, requested_at = clock_timestamp(), started_at = NULL
          WHERE tenant_id = of_tenant AND index_type = of_type;
     END IF;
     RETURN true;
 END
 $$;
-COMMENT ON FUNCTION tenancy.queue_reindex(bigint, text, text) IS 'Asks for a new generation of an index, with the body that it should have then; one that is being filled is begun anew, after a switch another one follows. False: there is no index, or it is still to be made. Used by the extension itself; see tenancy.reindex()';
+COMMENT ON FUNCTION tenancy.queue_reindex(bigint, text, text, text) IS 'Asks for a new generation of an index, with the body that it should have then; one that is being filled is begun anew, after a switch another one follows. False: there is no index, or it is still to be made. Used by the extension itself; see tenancy.reindex()';
 
 CREATE FUNCTION tenancy.start_reindex(of_tenant bigint, of_type text) RETURNS void
     LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     old tenancy.search_index;
     new_name text;
+    wanted text;
 BEGIN
     SELECT * INTO old FROM tenancy.search_index
       WHERE tenant_id = of_tenant AND index_type = of_type AND role = 'serving' AND state <> 'dropping' FOR UPDATE;
@@ -85,6 +91,10 @@ BEGIN
     INSERT INTO tenancy.search_index (index_name, tenant_id, index_type, alias, role, body, fields, relation, shape)
     VALUES (new_name, of_tenant, of_type, old.alias, 'filling', tenancy.index_body(of_tenant, of_type), old.fields,
             old.relation, old.shape);
+    SELECT placement INTO wanted FROM tenancy.index_move WHERE tenant_id = of_tenant AND index_type = of_type;
+    IF coalesce(wanted, CASE WHEN old.shared IS NULL THEN 'dedicated' ELSE 'shared' END) = 'shared' THEN
+        PERFORM tenancy.share_index(new_name);
+    END IF;
     UPDATE tenancy.index_move
        SET phase = 'creating', from_index = old.index_name, to_index = new_name, started_at = clock_timestamp()
      WHERE tenant_id = of_tenant AND index_type = of_type;
@@ -140,6 +150,10 @@ BEGIN
       FROM tenancy.index_move m
      WHERE m.phase = 'grace' AND m.switched_at + grace <= clock_timestamp()
        AND o.index_name = m.from_index AND o.role = 'retired' AND o.state <> 'dropping';
+    -- a shared index that nobody has a part of
+    UPDATE tenancy.search_index s SET state = 'dropping', updated_at = now()
+     WHERE s.role = 'shared' AND s.state <> 'dropping'
+       AND NOT EXISTS (SELECT FROM tenancy.search_index p WHERE p.shared = s.index_name);
     FOR over IN
         DELETE FROM tenancy.index_move m
          WHERE m.phase <> 'queued' AND NOT EXISTS (SELECT FROM tenancy.search_index i
@@ -147,10 +161,10 @@ BEGIN
                            ELSE i.index_name = m.to_index AND i.state <> 'dropping' END)
            AND (m.phase <> 'failed' OR NOT EXISTS (SELECT FROM tenancy.search_index i
                 WHERE i.tenant_id = m.tenant_id AND i.index_type = m.index_type AND i.role = 'serving'))
-        RETURNING m.tenant_id, m.index_type, m.again
+        RETURNING m.tenant_id, m.index_type, m.again, m.placement
     LOOP
         IF over.again IS NOT NULL THEN
-            PERFORM tenancy.queue_reindex(over.tenant_id, over.index_type, over.again);
+            PERFORM tenancy.queue_reindex(over.tenant_id, over.index_type, over.again, over.placement);
         END IF;
     END LOOP;
 END
@@ -175,8 +189,15 @@ BEGIN
                     WHERE r.sink = 'search' AND r.tenant_id = m.tenant_id AND s.index_type = m.index_type) THEN 'filling'
               WHEN m.differences = 0 THEN 'switching' ELSE 'verifying' END AS phase
               FROM tenancy.index_move m JOIN tenancy.search_index i ON i.index_name = m.to_index
-             WHERE m.phase IN ('creating', 'filling', 'verifying')) n
+             WHERE m.phase IN ('creating', 'filling', 'verifying', 'switching')) n
      WHERE m.to_index = n.index_name AND m.phase <> n.phase;
+    -- its rows went by while it could not be said that it has them
+    PERFORM tenancy.request_resync('search', m.tenant_id, NULL, s.table_name)
+       FROM tenancy.index_move m JOIN tenancy.search_index i ON i.index_name = m.to_index AND i.state = 'ready' AND NOT i.filled
+       JOIN tenancy.tenant t ON t.id = m.tenant_id
+       JOIN tenancy.sync_table s ON s.blueprint = t.blueprint AND s.index_type = m.index_type
+      WHERE m.phase = 'filling' AND NOT EXISTS (SELECT FROM tenancy.resync r
+            WHERE r.sink = 'search' AND r.tenant_id = m.tenant_id AND r.table_name = s.table_name);
     UPDATE tenancy.search_index i
        SET state = 'altered', replaces = m.from_index, revision = i.revision + 1, attempts = 0, updated_at = now()
       FROM tenancy.index_move m
@@ -294,7 +315,7 @@ COMMENT ON COLUMN tenancy.stat_progress_reindex.rows_done IS 'Rows that were sen
 
 REVOKE ALL ON tenancy.index_move, tenancy.stat_progress_reindex FROM PUBLIC;
 REVOKE ALL ON FUNCTION
-    tenancy.index_body(bigint, text), tenancy.queue_reindex(bigint, text, text), tenancy.start_reindex(bigint, text),
+    tenancy.index_body(bigint, text), tenancy.queue_reindex(bigint, text, text, text), tenancy.start_reindex(bigint, text),
     tenancy.index_move_trouble(text, text, boolean), tenancy.index_move_switched(text), tenancy.index_moves_end(interval),
     tenancy.index_moves_advance(interval), tenancy.index_move_verified(text, bigint),
     tenancy.index_move_differs(text, bigint), tenancy.adopt_body(bigint, text), tenancy.reindex(text, text),

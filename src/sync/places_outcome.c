@@ -10,6 +10,8 @@
 
 #include "catalog/pg_type.h"
 #include "utils/builtins.h"
+#include "utils/hsearch.h"
+#include "utils/timestamp.h"
 
 #include "common/spi.h"
 #include "sink/doc_id.h"
@@ -17,8 +19,18 @@
 #include "sync/places.h"
 #include "sync/target.h"
 
-#define PATIENCE 6 /* attempts before a place that takes nothing is left behind */
+#define PATIENCE_MS 3000 /* after that a place that takes nothing is left behind */
+#define NAME_SIZE 256
 #define RACE_ATTEMPTS 3
+
+/* A place that took nothing when it was tried last. */
+typedef struct Refusing
+{
+	char		index_name[NAME_SIZE]; /* hash key */
+	TimestampTz since;
+} Refusing;
+
+static HTAB *refusing = NULL;
 
 /* A batch that is taken apart. */
 typedef struct Fold
@@ -64,6 +76,14 @@ send_again(SinkItem *serving, const SinkItem *item)
 	strlcpy(serving->reason, item->reason, SINK_REASON_MAX);
 }
 
+/* The place has taken a document. */
+static void
+note_taken(const SinkPlace *place)
+{
+	if (refusing != NULL)
+		(void) hash_search(refusing, place->index_name, HASH_REMOVE, NULL);
+}
+
 /* Leaves a place behind; if that cannot be written down now, the key is sent again. */
 static void
 leave_behind(Fold *fold, const SinkItem *item, bool final)
@@ -81,6 +101,7 @@ leave_behind(Fold *fold, const SinkItem *item, bool final)
 	}
 	worker_set_error(&fold->worker->shared->worker, trouble.reason);
 	target_flush();
+	note_taken(item->place); /* its next life begins without a grudge */
 	index_move_wake();
 }
 
@@ -92,6 +113,22 @@ is_answered(const SinkItem *serving)
 		   serving->outcome == SINK_REFUSED;
 }
 
+/* True if a place has taken nothing for too long. */
+static bool
+is_out_of_patience(const SinkPlace *place)
+{
+	HASHCTL	  ctl = {.keysize = NAME_SIZE, .entrysize = sizeof(Refusing)};
+	Refusing *entry;
+	bool	  found;
+
+	if (refusing == NULL)
+		refusing = hash_create("pg_tenancy refusing places", 16, &ctl, HASH_ELEM | HASH_STRINGS);
+	entry = hash_search(refusing, place->index_name, HASH_ENTER, &found);
+	if (!found)
+		entry->since = GetCurrentTimestamp();
+	return TimestampDifferenceExceeds(entry->since, GetCurrentTimestamp(), PATIENCE_MS);
+}
+
 /* Acts on what became of a key in another place than the serving one. */
 static void
 settle_item(Fold *fold, const SinkItem *item)
@@ -99,6 +136,8 @@ settle_item(Fold *fold, const SinkItem *item)
 	SinkItem *serving = &fold->lane->batch.items[fold->first];
 	int		  attempts = fold->lane->entries[fold->first]->attempts;
 
+	if (item->outcome == SINK_DONE || item->outcome == SINK_CONFLICT)
+		note_taken(item->place);
 	if (item->outcome == SINK_DONE || item->outcome == SINK_CONFLICT || !is_answered(serving))
 		return;
 	if (item->outcome == SINK_NO_INDEX)
@@ -116,7 +155,7 @@ settle_item(Fold *fold, const SinkItem *item)
 		else
 			leave_behind(fold, item, true);
 	}
-	else if (attempts < PATIENCE)
+	else if (!is_out_of_patience(item->place))
 		send_again(serving, item);
 	else
 		leave_behind(fold, item, false);

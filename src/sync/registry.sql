@@ -86,7 +86,9 @@ CREATE TABLE tenancy.search_index (
     fields jsonb NOT NULL DEFAULT '{}',
     to_put jsonb NOT NULL DEFAULT '{}',
     old_aliases text[] NOT NULL DEFAULT '{}',
-    role text NOT NULL DEFAULT 'serving' CHECK (role IN ('serving', 'filling', 'retired')),
+    role text NOT NULL DEFAULT 'serving' CHECK (role IN ('serving', 'filling', 'retired', 'shared')),
+    shared text,
+    owner oid,
     replaces text,
     revision integer NOT NULL DEFAULT 0,
     relation oid,
@@ -98,7 +100,9 @@ CREATE TABLE tenancy.search_index (
 );
 COMMENT ON TABLE tenancy.search_index IS 'Every index the search sink makes, keeps or removes; a row goes when the index is gone';
 COMMENT ON COLUMN tenancy.search_index.state IS 'pending: to be made; ready; altered: its mapping or alias is to be changed first; missing: was there and is gone, to be made and filled again; emptying: its table is gone, to be made again without documents; dropping: to be removed';
-COMMENT ON COLUMN tenancy.search_index.role IS 'serving: the alias stands for it; filling: it is to take the place of that one; retired: it has been replaced, and is kept in step for tenancy.reindex_grace. All of them get every change';
+COMMENT ON COLUMN tenancy.search_index.role IS 'serving: the alias stands for it; filling: it is to take the place of that one; retired: it has been replaced, and is kept in step for tenancy.reindex_grace. All of them get every change. shared: parts of it are the indices of many tenants; its tenant_id is 0';
+COMMENT ON COLUMN tenancy.search_index.shared IS 'Index of which it is a part: the server has none of its own name. NULL: it shares none';
+COMMENT ON COLUMN tenancy.search_index.owner IS 'Of a shared one: owner of the blueprints whose tenants share it';
 COMMENT ON COLUMN tenancy.search_index.replaces IS 'Index that it is to take the alias from now';
 COMMENT ON COLUMN tenancy.search_index.filled IS 'It has had every row: tenant_search uses it';
 COMMENT ON COLUMN tenancy.search_index.relation IS 'Table whose rows it has; NULL: there is none';
@@ -111,6 +115,7 @@ COMMENT ON COLUMN tenancy.search_index.revision IS 'Raised when more is to be do
 CREATE INDEX search_index_work ON tenancy.search_index (state) WHERE state <> 'ready';
 CREATE INDEX search_index_tenant ON tenancy.search_index (tenant_id);
 CREATE INDEX search_index_relation ON tenancy.search_index (relation);
+CREATE INDEX search_index_shared ON tenancy.search_index (shared) WHERE shared IS NOT NULL;
 
 CREATE TABLE tenancy.sink (
     name text PRIMARY KEY CHECK (name IN ('search', 'cache')),

@@ -299,8 +299,15 @@ insert_missing_indices(int64 tenant_id)
 					 " AND i.index_type = s.index_type AND i.state <> 'dropping')"
 					 " ON CONFLICT (index_name) DO NOTHING",
 					 2, types, values, NULL);
-	if (SPI_processed > 0)
-		shape_record(tenant_id);
+	if (SPI_processed == 0)
+		return;
+	shape_record(tenant_id);
+	if (tenancy_default_placement == PLACEMENT_SHARED)
+		tenancy_spi_exec("SELECT tenancy.share_index(index_name) FROM (SELECT * FROM "
+						 "tenancy.search_index ORDER BY index_type) i"
+						 " WHERE tenant_id = $1 AND state = 'pending' AND shared IS NULL"
+						 "   AND role = 'serving'",
+						 1, types, values, NULL);
 }
 
 /* Records the indices that a living tenant should have and has not. */

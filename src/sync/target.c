@@ -46,7 +46,7 @@ static bool			 for_search = false; /* this worker writes documents */
 /* One query: names and registry as of the same moment, while a tenant is renamed, say. */
 static const char *const target_query =
 	"SELECT t.id, t.name, i.alias, coalesce(s.key_columns, p.columns), s.cache_keys, s.cache_tags,"
-	"       s.document, b.owner::bigint, i.names, i.roles"
+	"       s.document, b.owner::bigint, i.names, i.roles, i.shared"
 	"  FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace"
 	"  JOIN tenancy.tenant t ON t.schema_name = n.nspname AND t.status <> 'dropped'"
 	"  JOIN tenancy.sync_table s ON s.blueprint = t.blueprint AND s.table_name = c.relname"
@@ -57,7 +57,8 @@ static const char *const target_query =
 	"    WHERE x.indrelid = $1 AND x.indisprimary AND k.n <= x.indnkeyatts) p ON true"
 	"  LEFT JOIN LATERAL (SELECT max(alias) FILTER (WHERE role = 'serving') AS alias,"
 	"      array_agg(index_name ORDER BY role = 'serving' DESC, index_name) AS names,"
-	"      array_agg(role ORDER BY role = 'serving' DESC, index_name) AS roles"
+	"      array_agg(role ORDER BY role = 'serving' DESC, index_name) AS roles,"
+	"      array_agg(coalesce(shared, '') ORDER BY role = 'serving' DESC, index_name) AS shared"
 	"     FROM tenancy.search_index WHERE tenant_id = t.id AND index_type = s.index_type"
 	"      AND state <> 'dropping' AND (role = 'serving' OR state IN ('ready', 'altered'))) i"
 	"   ON true"
@@ -129,16 +130,17 @@ role_of(const char *name)
 }
 
 /*
- * Makes the target's places of two columns of the query's row.  Of several each is written by its
+ * Makes the target's places of columns of the query's row.  Of several each is written by its
  * own alias, so that it does not matter when the public one moves.  One that is still to be made
  * is none: it gets all rows in the transaction that says it is there.
  */
 static void
-make_places(SinkTarget *target, int names, int roles)
+make_places(SinkTarget *target, int names, int roles, int shares)
 {
-	int	   nroles;
+	int	   n;
 	char **name = text_array(names, &target->nplaces);
-	char **role = text_array(roles, &nroles);
+	char **role = text_array(roles, &n);
+	char **shared = text_array(shares, &n);
 
 	target->places =
 		MemoryContextAllocZero(target_context, (target->nplaces + 1) * sizeof(SinkPlace));
@@ -148,8 +150,14 @@ make_places(SinkTarget *target, int names, int roles)
 
 		place->role = role_of(role[i]);
 		place->index_name = name[i];
-		place->alias =
-			target->nplaces == 1 ? target->alias : search_own_alias(target_context, name[i]);
+		if (shared[i][0] != '\0')
+		{
+			place->alias = search_own_alias(target_context, shared[i]);
+			place->part = search_part(target_context, name[i]);
+		}
+		else
+			place->alias =
+				target->nplaces == 1 ? target->alias : search_own_alias(target_context, name[i]);
 	}
 }
 
@@ -171,7 +179,7 @@ make_target(Oid relid)
 	target->cache_keys = text_array(5, &target->ncache_keys);
 	target->cache_tags = text_array(6, &target->ncache_tags);
 	if (target->alias != NULL)
-		make_places(target, 9, 10);
+		make_places(target, 9, 10, 11);
 	return target;
 }
 

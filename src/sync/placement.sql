@@ -1,0 +1,105 @@
+-- Where the documents of a tenant and an index type are: in an index of their own, or in one that tenants share.
+
+CREATE FUNCTION tenancy.share_index(of_index text) RETURNS text
+    LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    part tenancy.search_index;
+    stem text;
+    wanted jsonb;
+    found_one text;
+    of_owner oid;
+BEGIN
+    SELECT * INTO STRICT part FROM tenancy.search_index WHERE index_name = of_index FOR UPDATE;
+    stem := regexp_replace(of_index, '[0-9]+[.][0-9]+$', 'shared.');
+    -- what a tenant's own index would be made with; tenants of one owner only, whose documents could name another tenant
+    wanted := part.body || jsonb_build_object('mappings', coalesce(part.body -> 'mappings', '{}') || jsonb_build_object('properties',
+        part.fields || coalesce(part.body #> '{mappings,properties}', '{}')
+        || '{"_tenancy": {"properties": {"tenant": {"type": "keyword"}, "part": {"type": "keyword"}}}}'),
+        'settings', coalesce(part.body -> 'settings', '{}'));
+    SELECT b.owner INTO of_owner FROM tenancy.tenant t JOIN tenancy.blueprint b ON b.name = t.blueprint WHERE t.id = part.tenant_id;
+    FOR attempt IN 1..2 LOOP
+        SELECT s.index_name INTO found_one FROM tenancy.search_index s
+         WHERE s.role = 'shared' AND s.index_type = part.index_type AND s.body = wanted AND s.state <> 'dropping'
+           AND s.index_name LIKE replace(stem, '_', '\_') || '%'
+           AND s.owner = of_owner
+           AND (SELECT count(*) FROM tenancy.search_index p WHERE p.shared = s.index_name)
+               < current_setting('tenancy.shared_parts')::integer
+         ORDER BY s.index_name LIMIT 1 FOR SHARE;
+        EXIT WHEN FOUND OR attempt = 2;
+        -- who makes one makes the others wait and find it
+        PERFORM pg_advisory_xact_lock(hashtextextended('tenancy.share_index ' || stem, 0));
+    END LOOP;
+    IF found_one IS NULL THEN
+        SELECT stem || coalesce(max(substring(index_name from '[0-9]+$')::integer), 0) + 1 INTO found_one
+          FROM tenancy.search_index WHERE role = 'shared' AND index_name LIKE replace(stem, '_', '\_') || '%';
+        INSERT INTO tenancy.search_index (index_name, tenant_id, index_type, alias, role, body, filled, owner)
+        VALUES (found_one, 0, part.index_type, found_one || '.all', 'shared', wanted, true,
+                of_owner);
+    END IF;
+    UPDATE tenancy.search_index SET shared = found_one WHERE index_name = of_index;
+    RETURN found_one;
+END
+$$;
+COMMENT ON FUNCTION tenancy.share_index(text) IS 'Makes an index that is still to be made a part of one that tenants share: of one with the same mapping and settings that has room, or of a new one; returns its name. Used by the extension itself';
+
+CREATE FUNCTION tenancy.place(tenant text, index_type text, placement text) RETURNS boolean
+    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    old tenancy.search_index;
+BEGIN
+    IF placement IS NULL OR placement NOT IN ('dedicated', 'shared') THEN
+        RAISE EXCEPTION 'unknown placement "%"', placement
+            USING ERRCODE = '22023', HINT = 'It can be dedicated or shared.';
+    END IF;
+    SELECT i.* INTO old FROM tenancy.search_index i JOIN tenancy.tenant t ON t.id = i.tenant_id
+     WHERE t.name = tenant AND t.status <> 'dropped' AND i.index_type = place.index_type AND i.role = 'serving'
+       AND i.state <> 'dropping' FOR UPDATE OF i;
+    IF NOT FOUND THEN
+        RAISE EXCEPTION 'tenant "%" has no index of type "%"', tenant, index_type USING ERRCODE = 'TN001';
+    END IF;
+    IF (old.shared IS NOT NULL) = (placement = 'shared')
+       AND NOT EXISTS (SELECT FROM tenancy.index_move m WHERE m.tenant_id = old.tenant_id AND m.index_type = old.index_type)
+    THEN
+        RETURN false;
+    END IF;
+    IF old.state = 'pending' THEN
+        UPDATE tenancy.search_index SET shared = NULL, revision = revision + 1 WHERE index_name = old.index_name;
+        IF placement = 'shared' THEN
+            PERFORM tenancy.share_index(old.index_name);
+        END IF;
+        RETURN true;
+    END IF;
+    RETURN tenancy.queue_reindex(old.tenant_id, old.index_type, format('tenancy.place() wanted it %s', placement), placement);
+END
+$$;
+COMMENT ON FUNCTION tenancy.place(text, text, text) IS 'Moves the index of a tenant and an index type: dedicated, an index of its own; shared, a part of an index of many tenants. Searches and changes go on, as with tenancy.reindex(). False: it is there already. Errors: TN001 no such tenant or index, 22023 unknown placement';
+
+CREATE FUNCTION tenancy.placement_advice()
+    RETURNS TABLE (tenant text, index_type text, placement text, advice text, reason text, documents bigint, bytes bigint)
+    LANGUAGE sql STABLE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+    WITH sized AS (
+        SELECT t.name, i.index_type, i.shared, z.documents, z.bytes,
+               sum(z.bytes) OVER (PARTITION BY i.shared) AS together
+          FROM tenancy.search_index i JOIN tenancy.tenant t ON t.id = i.tenant_id AND t.status <> 'dropped'
+         CROSS JOIN LATERAL (
+               SELECT coalesce(sum(greatest(c.reltuples, 0)) FILTER (WHERE c.relkind = 'r'), 0)::bigint AS documents,
+                      coalesce(sum(pg_table_size(c.oid)), 0)::bigint AS bytes
+                 FROM pg_class c
+                WHERE c.oid = i.relation OR c.oid IN (SELECT p.relid FROM pg_partition_tree(i.relation::regclass) p)) z
+         WHERE i.role = 'serving' AND i.state <> 'dropping')
+    SELECT name, index_type, CASE WHEN shared IS NULL THEN 'dedicated' ELSE 'shared' END,
+           CASE WHEN shared IS NULL AND bytes < 100 * 1048576 THEN 'shared'
+                WHEN shared IS NOT NULL AND (bytes > 10 * 1073741824::bigint OR bytes > together / 5 AND bytes > 1073741824) THEN 'dedicated'
+                ELSE 'keep' END,
+           CASE WHEN shared IS NULL AND bytes < 100 * 1048576 THEN 'it has less than 100 MB'
+                WHEN shared IS NULL THEN 'it has 100 MB or more'
+                WHEN bytes > 10 * 1073741824::bigint THEN 'it has more than 10 GB'
+                WHEN bytes > together / 5 AND bytes > 1073741824 THEN 'it has more than a fifth of the shared index'
+                ELSE 'it has a small part of the shared index' END,
+           documents, bytes
+      FROM sized ORDER BY bytes DESC, name, index_type
+$$;
+COMMENT ON FUNCTION tenancy.placement_advice() IS 'Which indices had better be placed otherwise by tenancy.place(): advice is dedicated, shared or keep. documents: rows as of the last ANALYZE; bytes: size of the tables, which is about that of the documents';
+
+REVOKE ALL ON FUNCTION tenancy.share_index(text), tenancy.place(text, text, text), tenancy.placement_advice() FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION tenancy.place(text, text, text), tenancy.placement_advice() TO tenancy_operator, tenancy_admin;
