@@ -249,7 +249,12 @@ BEGIN
     IF old.state IN ('pending', 'missing', 'emptying') THEN
         UPDATE tenancy.search_index SET body = wanted, revision = revision + 1, updated_at = now()
          WHERE index_name = old.index_name;
-        RETURN 'later';
+        IF old.state = 'pending' THEN
+            RETURN 'later';
+        END IF;
+        -- it may be on its way with the old one
+        PERFORM tenancy.queue_reindex(of_tenant, of_type, 'the mapping was changed');
+        RETURN 'reindex';
     END IF;
     SELECT coalesce(jsonb_object_agg(key, value), '{}') INTO added FROM jsonb_each(wanted #> '{mappings,properties}')
      WHERE NOT coalesce(old.body #> '{mappings,properties}' ? key, false);
