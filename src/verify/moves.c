@@ -64,19 +64,26 @@ find_new_indices(void)
 	return found;
 }
 
-/* Writes what the comparison found. */
+/* Writes what the comparison found, or why there was none. */
 static void
-write_result(const NewIndex *index, const VerifyCounts *counts)
+write_result(const NewIndex *index, const VerifyRun *run, VerifyState state)
 {
-	Oid		 types[2] = {TEXTOID, INT8OID};
-	Datum	 values[2];
-	SpiScope scope;
+	const VerifyCounts *counts = &run->counts;
+	Oid					types[3] = {TEXTOID, INT8OID, TEXTOID};
+	Datum				values[3];
+	SpiScope			scope;
 
 	tenancy_tx_begin("pg_tenancy verify: noting what a new index is like");
 	values[0] = CStringGetTextDatum(index->index_name);
 	values[1] = Int64GetDatum(counts->missing + counts->stale + counts->ghost);
+	values[2] = CStringGetTextDatum(run->reason);
 	tenancy_spi_begin_as_owner(&scope);
-	tenancy_spi_exec("SELECT tenancy.index_move_verified($1, $2)", 2, types, values, NULL);
+	if (state == VERIFY_READY)
+		tenancy_spi_exec("SELECT tenancy.index_move_verified($1, $2)", 2, types, values, NULL);
+	else
+		tenancy_spi_exec("UPDATE tenancy.index_move SET last_error = $3 WHERE to_index = $1"
+						 " AND $2 IS NOT NULL AND last_error IS DISTINCT FROM $3",
+						 3, types, values, NULL);
 	tenancy_spi_end(&scope);
 	tenancy_tx_commit();
 }
@@ -124,8 +131,9 @@ verify_moves_run(DatabaseShared *database)
 	foreach (cell, indices)
 	{
 		const NewIndex *index = lfirst(cell);
+		VerifyState		state = verify_table(run, &index->table);
 
-		if (verify_table(run, &index->table) == VERIFY_READY)
-			write_result(index, &run->counts);
+		if (state != VERIFY_GONE)
+			write_result(index, run, state);
 	}
 }
