@@ -364,15 +364,6 @@ take_result(SinkWorker *worker, ScanResult result)
 		deactivate(worker);
 }
 
-/* Starts listing the documents of the next place. */
-static void
-open_place(SinkWorker *worker, const SinkTarget *target)
-{
-	resync.nplaces = target->nplaces;
-	if (resync.place < target->nplaces)
-		resync.listing = worker->driver->list_open(target, &target->places[resync.place]);
-}
-
 /* Starts listing the active table's documents; false: not yet. */
 static bool
 open_listing(SinkWorker *worker)
@@ -385,7 +376,7 @@ open_listing(SinkWorker *worker)
 	tenancy_tx_bound_locks();
 	target = target_find(resync.relid);
 	if (target != NULL && target->alias != NULL)
-		open_place(worker, target);
+		resync_open_place(worker, &resync, target);
 	tenancy_tx_commit();
 	resync.at_end = resync.listing == NULL;
 	resync.gone = target == NULL;

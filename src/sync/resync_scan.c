@@ -154,3 +154,12 @@ resync_scan_page(SinkWorker *worker, Resync *resync)
 	row_reader_close(reader);
 	return result_of(worker, target, result);
 }
+
+/* Starts listing the documents of the next place. */
+void
+resync_open_place(SinkWorker *worker, Resync *resync, const SinkTarget *target)
+{
+	resync->nplaces = target->nplaces;
+	if (resync->place < target->nplaces)
+		resync->listing = worker->driver->list_open(target, &target->places[resync->place]);
+}

@@ -39,5 +39,7 @@ typedef enum ScanResult
 /* Both need a transaction. */
 extern ScanResult resync_scan_rows(SinkWorker *worker, Resync *resync, int most);
 extern ScanResult resync_scan_page(SinkWorker *worker, Resync *resync);
+/* Starts listing the documents of the next place of the target. */
+extern void resync_open_place(SinkWorker *worker, Resync *resync, const SinkTarget *target);
 
 #endif
