@@ -318,7 +318,7 @@ write_consequences(const IndexJob *job)
 	else if (strcmp(job->state, "missing") == 0 ||
 			 (strcmp(job->state, "pending") == 0 && !job->serving))
 		exec_for_table(job, resync_query); /* nothing was sent to it before */
-	else if (job->created && strcmp(job->state, "pending") == 0)
+	else if ((job->created || job->part != NULL) && strcmp(job->state, "pending") == 0)
 		exec_for_table(job, fresh_query);
 	if (job->refused && job->serving)
 		exec_for_table(job, refused_query);
