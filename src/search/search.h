@@ -49,7 +49,6 @@ typedef struct SearchFacet
 
 typedef struct SearchResult
 {
-	int64		tenant_id; /* whose documents the hits must be */
 	const char *engine;
 	int64		total; /* less than 0: not counted */
 	bool		total_is_exact;
