@@ -309,8 +309,7 @@ note_start(void)
 
 /*
  * Chooses the next table whose target is ready, those with unready indices last.  Where none of
- * many is, others are looked at the next time; those that wait for a barrier are looked at again,
- * since barriers of very many are not kept.
+ * many is, others are next; those that wait for a barrier again, as those of very many are lost.
  */
 static bool
 choose(SinkWorker *worker)
