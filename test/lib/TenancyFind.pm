@@ -9,9 +9,10 @@ use JSON::PP ();
 use Test::More;
 use TenancyTest;
 
-our @EXPORT = qw(find_setup find titles facet find_checks);
+our @EXPORT = qw(find_setup find titles facet find_checks find_isolation);
 
-# find_setup(NODE, SEARCH): tenants acme and rival with documents that are in the index.
+# find_setup(NODE, SEARCH): tenants acme and rival with documents that are in the index.  Which shard a document is in, and
+# with it the score, follows from its id.
 sub find_setup
 {
 	my ($node, $search) = @_;
@@ -19,12 +20,12 @@ sub find_setup
 CREATE EXTENSION pg_tenancy;
 SELECT tenant_create('acme'), tenant_create('rival');
 INSERT INTO tenant_acme.case_studies
-	(title, customer_company, industry, company_size, technologies, timeline_weeks, budget_usd, roi_percent, full_text, created_at) VALUES
-	('Kafka migration', 'Bank One', 'finance', 'large', '["kafka", "java"]', 10, 1000.50, 12.5, 'Moving queues to Kafka without downtime', '2024-01-01Z'),
-	('Kafka at the edge', 'Shop & Sons', 'retail', 'small', '["kafka"]', 20, 2000, NULL, 'Streams <b>of</b> orders & "events"', '2024-02-01Z'),
-	('Postgres replication', 'Bank Two', 'finance', 'small', '["postgres"]', 30, 3000, 7, 'Replication without Kafka', '2024-03-01Z'),
-	('Search for shops', 'Shop & Sons', 'retail', 'large', '["postgres", "java"]', NULL, 4000, 3, 'A catalogue of products', '2024-04-01Z'),
-	('Nothing of that kind', NULL, NULL, NULL, '[]', 50, NULL, NULL, NULL, '2024-05-01Z');
+	(id, title, customer_company, industry, company_size, technologies, timeline_weeks, budget_usd, roi_percent, full_text, created_at) VALUES
+	('00000000-0000-0000-0000-000000000001', 'Kafka migration', 'Bank One', 'finance', 'large', '["kafka", "java"]', 10, 1000.50, 12.5, 'Moving queues to Kafka without downtime', '2024-01-01Z'),
+	('00000000-0000-0000-0000-000000000002', 'Kafka at the edge', 'Shop & Sons', 'retail', 'small', '["kafka"]', 20, 2000, NULL, 'Streams <b>of</b> orders & "events"', '2024-02-01Z'),
+	('00000000-0000-0000-0000-000000000003', 'Postgres replication', 'Bank Two', 'finance', 'small', '["postgres"]', 30, 3000, 7, 'Replication without Kafka', '2024-03-01Z'),
+	('00000000-0000-0000-0000-000000000004', 'Search for shops', 'Shop & Sons', 'retail', 'large', '["postgres", "java"]', NULL, 4000, 3, 'A catalogue of products', '2024-04-01Z'),
+	('00000000-0000-0000-0000-000000000005', 'Nothing of that kind', NULL, NULL, NULL, '[]', 50, NULL, NULL, NULL, '2024-05-01Z');
 INSERT INTO tenant_rival.case_studies (title, industry, technologies, full_text, created_at)
 	SELECT 'Zanzibar secret ' || n, 'espionage', '["zanzibar"]', 'Kafka zanzibar', '2024-01-01Z' FROM generate_series(1, 30) n;
 SQL
@@ -135,7 +136,8 @@ sub find_checks
 	$is->(join(' ', sort split / /, titles($with->(q{'kafak'}, '"fuzzy": true'))), 'Kafka KafkaE Postgres', 'fuzzy');
 	$is->(titles($with->(q{'xafka'}, '"fuzzy": true')), '', 'fuzzy: the first letter must be right');
 	$is->(titles($with->(q{'kafka'}, '"fields": ["full_text"], "sort": "oldest"')), 'Kafka Postgres', 'fields');
-	$is->(titles($with->(q{'kafka replication'}, '"fields": {"title": 1, "full_text": 100}')) =~ s/ .*//r, 'Postgres', 'weights of fields');
+	my @weighted = map { $with->(q{'downtime'}, qq("fields": {"full_text": $_}))->{results}[0]{_score} } 1, 10;
+	ok(abs($weighted[1] - 10 * $weighted[0]) < 0.001, "$product: weights of fields");
 	$answer = $with->(q{'kafka migration'}, '');
 	my $second = $answer->{results}[1]{_score};
 	$is->(titles($with->(q{'kafka migration'}, qq("min_score": @{[ $second + 0.01 ]}))), 'Kafka', 'min_score');
@@ -155,6 +157,45 @@ sub find_checks
 		my $got = titles($with->("'" . $text =~ s/'/''/gr . "'", ''));
 		like($got, qr/^(?:Kafka|Postgres|KafkaE| )*$/, "$product: '$text' is words");
 	}
+	return;
+}
+
+# Somebody else's words: nothing that acme can ask shows a document or a word of rival, wherever the two are placed.
+sub find_isolation
+{
+	my ($node, $what) = @_;
+	for my $arguments (
+		q{'zanzibar'}, q{'zanzibar', options => '{"fuzzy": true}'}, q{'zanzibr', options => '{"suggest": true, "fuzzy": true}'}, q{'zanzibra secert', options => '{"suggest": true}'},
+		q{NULL, filters => '{"industry": "espionage"}'}, q{NULL, filters => '{"industry": {"not": "x"}}'}, q{NULL, options => '{"facets": {"industry": 1000, "technologies": 1000}}'},
+		q{'zanzibar', 'case_studies,case_studies_tenant_rival'}, q{'zanzibar', 'case_studies_tenant_rival'}, q{'zanzibar', '*'}, q{'zanzibar', 'case_studies_tenant_rival/_search?x='},
+		q{'zanzibar', filters => '{"_index": "case_studies_tenant_rival"}'}, q{NULL, filters => '{"_tenancy.tenant": {"exists": true}}'}, q{NULL, filters => '{"_tenancy": null}'},
+		q{'zanzibar', options => '{"index": "case_studies_tenant_rival"}'}, q{NULL, options => '{"sort": "_tenancy.tenant"}'}, q{NULL, options => '{"facets": "_tenancy.tenant"}'},
+		q{'zanzibar', options => '{"hydrate": true}'}, q{NULL, options => '{"hydrate": true}'}, q{NULL, options => '{"source": false}'}, q{NULL, options => '{"source": "_tenancy"}'},
+		q{'zanzibar', options => '{"highlight": true}'}, q{NULL, options => '{"min_score": 0.0001, "total": false}'})
+	{
+		is_silent(find($node, 'acme', $arguments), "$what: tenant_search($arguments)");
+		is_silent(find($node, 'acme', "$arguments) r)", 'to_json(ARRAY(SELECT to_json(r) FROM tenant_search_rows'), "$what: tenant_search_rows($arguments)");
+	}
+	for my $body ('{}', '{"query": {"match": {"full_text": "zanzibar"}}}', '{"query": {"query_string": {"query": "*"}}}', '{"query": {"bool": {"should": [{"match_all": {}}, {"term": {"industry": "espionage"}}], "minimum_should_match": 0}}}',
+		'{"query": {"bool": {"must_not": {"exists": {"field": "_tenancy.tenant"}}}}}', '{"query": {"terms": {"_tenancy.tenant": ["1", "2", "3", "4"]}}}', '{"post_filter": {"match_all": {}}, "size": 1000, "track_total_hits": true}',
+		'{"aggs": {"a": {"terms": {"field": "industry", "size": 1000}}, "b": {"filter": {"match_all": {}}, "aggs": {"c": {"terms": {"field": "technologies", "size": 1000}}}}}}',
+		'{"aggs": {"a": {"filters": {"filters": {"x": {"term": {"industry": "espionage"}}}}}}}', '{"aggs": {"a": {"cardinality": {"field": "technologies"}}}, "_source": false}')
+	{
+		my $got = find($node, 'acme', "'$body'", 'tenant_search_dsl');
+		is_silent($got, "$what: tenant_search_dsl($body)");
+		cmp_ok($got->{hits}{total}{value} // 0, '<=', 5, "$what: tenant_search_dsl($body) counts its own") unless $got->{error};
+	}
+	cmp_ok(find($node, 'rival', q{'zanzibar'})->{total}, '==', 30, "$what: rival has them");
+	is(find($node, 'rival', q{'zanzibra', options => '{"suggest": true}'})->{did_you_mean}, 'zanzibar', "$what: and is told its words");
+	return;
+}
+
+# An answer has no word of rival's; an error has only the caller's own.
+sub is_silent
+{
+	my ($got, $what) = @_;
+	delete $got->{message} if ref $got eq 'HASH';
+	unlike(JSON::PP->new->canonical->encode($got), qr/zanzibar secret|espionage|"zanzibar"|did_you_mean":"[^"]*zanzibar|Kafka zanzibar/i, $what);
 	return;
 }
 
