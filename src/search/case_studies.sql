@@ -23,6 +23,9 @@ CREATE FUNCTION @extschema@.tenant_search_case_studies(
 ) RETURNS SETOF record
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE ROWS 20 AS $$
 BEGIN
+    IF @extschema@.tenant_current() IS NULL THEN
+        RAISE EXCEPTION 'no tenant is in use' USING ERRCODE = 'TN005', HINT = 'Call tenant_use() first, in the same transaction.';
+    END IF;
     RETURN QUERY
         SELECT c.id, c.title, c.customer_company::pg_catalog.text, c.industry::pg_catalog.text, c.technologies,
                c.created_at, r.score
