@@ -47,6 +47,7 @@ sub serve
 my $socket = IO::Socket::INET->new(LocalAddr => '127.0.0.1', LocalPort => 0, Listen => 20, ReuseAddr => 1) or die $!;
 my $server = fork // die $!;
 if ($server == 0) { serve($socket); exit 0 }
+END { kill 'TERM', $server if $server }
 
 # The library is not preloaded: each session has its own circuit breaker.
 my $node = tenancy_node('errors', preload => 0, conf => "tenancy.search_url = 'http://127.0.0.1:" . $socket->sockport . "'\n");
