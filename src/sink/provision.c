@@ -124,6 +124,24 @@ static const char *const shared_gone_query =
 				 "   WHERE a.state <> 'dropping' AND (a.index_name = x.shared"
 				 "     OR a.shared = x.shared) FOR UPDATE OF a SKIP LOCKED)";
 
+/* Parts of the shared index $1 that may have had documents. */
+#define USED_PARTS "shared = $1 AND state NOT IN ('pending', 'dropping')"
+
+/* Locks them; false if a user's transaction has one. */
+static const char *const lock_parts_query =
+	"WITH had AS (SELECT FROM tenancy.search_index WHERE " USED_PARTS " FOR UPDATE SKIP LOCKED)"
+	" SELECT count(*) FROM had";
+static const char *const count_parts_query =
+	"SELECT count(*) FROM tenancy.search_index WHERE " USED_PARTS;
+
+static const char *const parts_missing_query = MAKE_MISSING " WHERE " USED_PARTS;
+
+/* All parts of the index that $1 is, or is a part of. */
+static const char *const parts_query =
+	"SELECT p.index_name FROM tenancy.search_index x"
+	"  JOIN tenancy.search_index p ON p.shared = coalesce(x.shared, x.index_name)"
+	" WHERE x.index_name = $1";
+
 static const char *const switched_query = "SELECT tenancy.index_move_switched($1)";
 
 /* Last failure since the previous call, NULL: none. */
@@ -306,15 +324,22 @@ change_row(const IndexJob *job, const char *sql, const char *error)
 	return SPI_processed > 0;
 }
 
+/* Runs a query about one index: $1. */
+static void
+exec_for_index(const char *sql, const char *index_name)
+{
+	Oid	  types[] = {TEXTOID};
+	Datum values[] = {CStringGetTextDatum(index_name)};
+
+	tenancy_spi_exec(sql, 1, types, values, NULL);
+}
+
 /* Writes what follows from an index that is there now. */
 static void
 write_consequences(const IndexJob *job)
 {
-	Oid	  types[] = {TEXTOID};
-	Datum values[] = {CStringGetTextDatum(job->index_name)};
-
 	if (job->replaces != NULL)
-		tenancy_spi_exec(switched_query, 1, types, values, NULL);
+		exec_for_index(switched_query, job->index_name);
 	else if (strcmp(job->state, "missing") == 0 ||
 			 (strcmp(job->state, "pending") == 0 && !job->serving))
 		exec_for_table(job, resync_query); /* nothing was sent to it before */
@@ -324,16 +349,69 @@ write_consequences(const IndexJob *job)
 		exec_for_table(job, refused_query);
 }
 
+/* Nothing is sent to the parts of an index that $1 is, or is a part of, before the registry says so. */
+static void
+forget_parts(const char *index_name)
+{
+	exec_for_index(parts_query, index_name);
+	for (int row = 0; row < SPI_processed; row++)
+		(void) ready_index_remove(tenancy_spi_text(row, 1));
+}
+
+/* True if the job has made an index that tenants share, which has no documents of any part. */
+static bool
+is_shared_anew(const IndexJob *job)
+{
+	return job->tenant_id == 0 && strcmp(job->state, "altered") != 0;
+}
+
+/*
+ * Locks all parts of a shared index that was made: whichever had documents goes missing with it,
+ * or none of them, and the index waits.  False if a user's transaction has one.
+ */
+static bool
+lock_parts(const IndexJob *job)
+{
+	int64 locked;
+
+	exec_for_index(lock_parts_query, job->index_name);
+	locked = tenancy_spi_int64(0, 1);
+	exec_for_index(count_parts_query, job->index_name);
+	return tenancy_spi_int64(0, 1) == locked;
+}
+
+/* Writes that the index is as its row says; true if nobody changed that meanwhile. */
+static bool
+write_ready(const IndexJob *job)
+{
+	if (is_shared_anew(job) && !lock_parts(job))
+	{
+		(void) change_row(job, failed_query, "a transaction is changing a part of this index");
+		return false;
+	}
+	if (!change_row(job, ready_query, job->error))
+		return false;
+	if (is_shared_anew(job))
+	{
+		exec_for_index(parts_missing_query, job->index_name);
+		forget_parts(job->index_name);
+	}
+	write_consequences(job);
+	return true;
+}
+
 /* Writes a job's result; true if the index can be used now. */
 static bool
 write_result(const IndexJob *job)
 {
-	bool usable;
 
 	if (job->error[0] != '\0')
 		strlcpy(trouble, job->error, sizeof(trouble));
 	if (job->missing && job->part != NULL)
+	{
 		(void) change_row(job, shared_gone_query, "");
+		forget_parts(job->index_name);
+	}
 	else if (job->missing)
 		(void) change_row(job, gone_query, "");
 	else if (job->error[0] != '\0' && !job->refused)
@@ -341,12 +419,7 @@ write_result(const IndexJob *job)
 	else if (strcmp(job->state, "dropping") == 0)
 		(void) change_row(job, drop_query, "");
 	else
-	{
-		usable = change_row(job, ready_query, job->error);
-		if (usable)
-			write_consequences(job);
-		return usable;
-	}
+		return write_ready(job);
 	return false;
 }
 
@@ -433,20 +506,21 @@ search_provision_altered(const char *index_name)
 	next_look = 0;
 }
 
-/* An item said SINK_NO_INDEX: the index is made again. */
+/*
+ * An item said SINK_NO_INDEX: the index is made again.  Parts of a shared one that cannot go missing
+ * now do so when that one is there.
+ */
 void
 search_provision_missing(const char *index_name)
 {
-	Oid		 types[] = {TEXTOID};
-	Datum	 values[1];
 	SpiScope scope;
 
 	if (!ready_index_remove(index_name))
 		return;
 	tenancy_tx_begin("pg_tenancy: noting a missing search index");
 	tenancy_spi_begin_as_owner(&scope);
-	values[0] = CStringGetTextDatum(index_name);
-	tenancy_spi_exec(missing_query, 1, types, values, NULL);
+	exec_for_index(missing_query, index_name);
+	forget_parts(index_name);
 	tenancy_spi_end(&scope);
 	tenancy_tx_commit();
 	next_look = 0;

@@ -97,8 +97,10 @@ ready_index_wait(void)
 void
 ready_index_load(void)
 {
-	tenancy_spi_exec("SELECT index_name, alias FROM tenancy.search_index"
-					 " WHERE state = 'ready' OR replaces IS NOT NULL",
+	tenancy_spi_exec("SELECT index_name, alias FROM tenancy.search_index i"
+					 " WHERE (state = 'ready' OR replaces IS NOT NULL)"
+					 "  AND (shared IS NULL OR EXISTS (SELECT FROM tenancy.search_index s"
+					 "   WHERE s.index_name = i.shared AND s.state = 'ready'))",
 					 0, NULL, NULL, NULL);
 	make_table();
 	for (int row = 0; row < SPI_processed; row++)
