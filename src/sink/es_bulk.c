@@ -13,12 +13,16 @@
 #include "common/json.h"
 #include "sink/doc_id.h"
 #include "sink/es_bulk.h"
+#include "sink/json_scan.h"
 #include "sink/text.h"
 
 /* Bytes of an item's first line without the id, usually. */
 #define ACTION_SIZE 192
 /* Bytes of what a document has more in a shared index, at most. */
 #define PART_SIZE 128
+
+/* A document in a shared index has this member from us; dots make it a path. */
+#define PART_MEMBER "_tenancy"
 
 /* An index without a primary shard must not make the whole request wait for it. */
 #define REPLY_PARTS                                                                     \
@@ -55,6 +59,39 @@ id_fits(SinkItem *item, const StringInfoData *id)
 	else
 		sink_set_textf(item->reason, SINK_REASON_MAX,
 					   "the document id would have %d bytes, the limit is %d", id->len, DOC_ID_MAX);
+	return false;
+}
+
+/* True if a document has a top-level member that the server could take for what is ours. */
+static bool
+names_part(const SinkItem *item)
+{
+	JsonScan scan = {.at = item->doc};
+	char	 name[sizeof(PART_MEMBER)]; /* longer ones are cut, which leaves how they begin */
+
+	if (strstr(item->doc, "tenancy") == NULL && strstr(item->doc, "\\u") == NULL)
+		return false;
+	(void) json_scan_enter(&scan, '{');
+	while (json_scan_member(&scan, name, sizeof(name)))
+	{
+		if (strcmp(name, PART_MEMBER) == 0)
+			return true;
+		json_scan_skip(&scan);
+	}
+	return scan.bad;
+}
+
+/* Refuses a document that would be taken for another tenant's in a shared index. */
+static bool
+doc_fits(SinkItem *item)
+{
+	if (item->action != SINK_PUT || item->place->part == NULL || !names_part(item))
+		return true;
+	item->outcome = SINK_REFUSED;
+	item->status = 400;
+	sink_set_textf(item->reason, SINK_REASON_MAX,
+				   "no field of a document in a shared index may have a name that begins with "
+				   "\"" PART_MEMBER "\"");
 	return false;
 }
 
@@ -145,7 +182,7 @@ es_bulk_build(StringInfo body, SinkBatch *batch, const EsServer *server)
 		resetStringInfo(&id);
 		sink_append_part(&id, item->place->part);
 		sink_append_doc_id(&id, item->key, item->key_length);
-		if (!id_fits(item, &id))
+		if (!id_fits(item, &id) || !doc_fits(item))
 			continue;
 		append_action(body, item, &id, typed);
 		if (item->action == SINK_PUT)
