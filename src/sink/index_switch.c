@@ -3,7 +3,8 @@
  *		The requests that give the public alias of one index to another one.
  *
  * One request takes it away and gives it, so that there is no moment without it.  Who has the
- * alias is asked first: a request whose answer was lost may have moved it already.
+ * alias is asked first: a request whose answer was lost may have moved it already.  What was true
+ * then may be so no more when the request comes: the next try asks again.
  */
 #include "postgres.h"
 
@@ -12,18 +13,28 @@
 #include "sink/index_job.h"
 #include "sink/text.h"
 
-/* POST /_aliases has been answered. */
+/* GET /INDEX says whether the new index is there; the job has its error. */
+static void
+took_new_index(IndexJob *job, const HttpReply *reply)
+{
+	job->missing = reply->status == 404;
+	job->done = true;
+}
+
+/* POST /_aliases has been answered; a 404 may be about either index, or about the alias. */
 static void
 took_switch(IndexJob *job, const HttpReply *reply)
 {
-	if (reply->status == 404)
-		job->missing = true;
-	if (reply->status != 200)
-	{
+	if (reply->status == 200)
+		index_alter(job);
+	else
 		index_job_end_with_reply(job, reply);
-		return;
+	if (reply->status == 404)
+	{
+		job->done = false;
+		index_job_ask(job, took_new_index, "GET",
+					  psprintf("/%s?filter_path=*.settings.index.uuid", job->physical), NULL);
 	}
-	index_alter(job);
 }
 
 /* Moves the alias; within one index adding it with another filter is enough. */
