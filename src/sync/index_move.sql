@@ -145,14 +145,19 @@ CREATE FUNCTION tenancy.index_moves_end(grace interval) RETURNS void
     LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     over record;
+    unused text[];
 BEGIN
     UPDATE tenancy.search_index o SET state = 'dropping', updated_at = now()
       FROM tenancy.index_move m
      WHERE m.phase = 'grace' AND m.switched_at + grace <= clock_timestamp()
        AND o.index_name = m.from_index AND o.role = 'retired' AND o.state <> 'dropping';
-    -- a shared index that nobody has a part of
+    -- shared indices that nobody has a part of; who wants a part locks the index, so it is locked before it is looked at again
+    SELECT array_agg(index_name) INTO unused FROM (SELECT s.index_name FROM tenancy.search_index s
+         WHERE s.role = 'shared' AND s.state <> 'dropping'
+           AND NOT EXISTS (SELECT FROM tenancy.search_index p WHERE p.shared = s.index_name)
+           FOR UPDATE SKIP LOCKED) locked;
     UPDATE tenancy.search_index s SET state = 'dropping', updated_at = now()
-     WHERE s.role = 'shared' AND s.state <> 'dropping'
+     WHERE s.index_name = ANY (unused)
        AND NOT EXISTS (SELECT FROM tenancy.search_index p WHERE p.shared = s.index_name);
     FOR over IN
         DELETE FROM tenancy.index_move m
