@@ -46,6 +46,7 @@ CREATE FUNCTION tenancy.place(tenant text, index_type text, placement text) RETU
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     old tenancy.search_index;
+    new_name text;
 BEGIN
     IF placement IS NULL OR placement NOT IN ('dedicated', 'shared') THEN
         RAISE EXCEPTION 'unknown placement "%"', placement
@@ -63,9 +64,14 @@ BEGIN
         RETURN false;
     END IF;
     IF old.state = 'pending' THEN
-        UPDATE tenancy.search_index SET shared = NULL, revision = revision + 1 WHERE index_name = old.index_name;
+        -- it may be on its way to the server: what was made goes, another one takes its place
+        UPDATE tenancy.search_index SET state = 'dropping', role = 'retired', updated_at = now() WHERE index_name = old.index_name;
+        SELECT regexp_replace(old.index_name, '[0-9]+$', '') || max(substring(i.index_name from '[0-9]+$')::integer) + 1
+          INTO new_name FROM tenancy.search_index i WHERE i.tenant_id = old.tenant_id AND i.index_type = old.index_type;
+        INSERT INTO tenancy.search_index (index_name, tenant_id, index_type, alias, old_aliases, body, fields, relation, shape)
+        VALUES (new_name, old.tenant_id, old.index_type, old.alias, old.old_aliases, old.body, old.fields, old.relation, old.shape);
         IF placement = 'shared' THEN
-            PERFORM tenancy.share_index(old.index_name);
+            PERFORM tenancy.share_index(new_name);
         END IF;
         RETURN true;
     END IF;
