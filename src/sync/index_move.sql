@@ -176,6 +176,17 @@ END
 $$;
 COMMENT ON FUNCTION tenancy.index_moves_end(interval) IS 'Ends moves whose grace is over, or whose index is gone. Used by the search worker';
 
+CREATE FUNCTION tenancy.index_has_table(of_index text) RETURNS boolean
+    LANGUAGE sql STABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $$
+    SELECT i.relation IS NOT NULL
+           OR EXISTS (SELECT FROM tenancy.tenant t JOIN tenancy.sync_table s ON s.blueprint = t.blueprint
+                        JOIN pg_namespace n ON n.nspname = t.schema_name
+                        JOIN pg_class c ON c.relnamespace = n.oid AND c.relname = s.table_name
+                       WHERE t.id = i.tenant_id AND s.index_type = i.index_type)
+      FROM tenancy.search_index i WHERE i.index_name = of_index
+$$;
+COMMENT ON FUNCTION tenancy.index_has_table(text) IS 'True if there are rows that an index of a tenant can have. Used by the search worker';
+
 CREATE FUNCTION tenancy.index_moves_advance(grace interval) RETURNS TABLE (moving bigint, to_verify bigint)
     LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
@@ -189,9 +200,11 @@ BEGIN
       FROM (SELECT i.index_name, CASE
               WHEN i.state IN ('pending', 'missing', 'emptying') THEN 'creating'
               WHEN i.state <> 'ready' THEN m.phase
-              WHEN NOT i.filled OR EXISTS (SELECT FROM tenancy.resync r JOIN tenancy.tenant t ON t.id = r.tenant_id
+              WHEN EXISTS (SELECT FROM tenancy.resync r JOIN tenancy.tenant t ON t.id = r.tenant_id
                      JOIN tenancy.sync_table s ON s.blueprint = t.blueprint AND s.table_name = r.table_name
                     WHERE r.sink = 'search' AND r.tenant_id = m.tenant_id AND s.index_type = m.index_type) THEN 'filling'
+              WHEN NOT tenancy.index_has_table(i.index_name) THEN 'switching' -- nothing to be filled with
+              WHEN NOT i.filled THEN 'filling'
               WHEN m.differences = 0 THEN 'switching' ELSE 'verifying' END AS phase
               FROM tenancy.index_move m JOIN tenancy.search_index i ON i.index_name = m.to_index
              WHERE m.phase IN ('creating', 'filling', 'verifying', 'switching')) n
@@ -201,10 +214,11 @@ BEGIN
        FROM tenancy.index_move m JOIN tenancy.search_index i ON i.index_name = m.to_index AND i.state = 'ready' AND NOT i.filled
        JOIN tenancy.tenant t ON t.id = m.tenant_id
        JOIN tenancy.sync_table s ON s.blueprint = t.blueprint AND s.index_type = m.index_type
-      WHERE m.phase = 'filling' AND NOT EXISTS (SELECT FROM tenancy.resync r
+      WHERE m.phase = 'filling' AND tenancy.index_has_table(i.index_name) AND NOT EXISTS (SELECT FROM tenancy.resync r
             WHERE r.sink = 'search' AND r.tenant_id = m.tenant_id AND r.table_name = s.table_name);
     UPDATE tenancy.search_index i
-       SET state = 'altered', replaces = m.from_index, revision = i.revision + 1, attempts = 0, updated_at = now()
+       SET state = 'altered', replaces = m.from_index, filled = i.filled OR i.relation IS NULL, revision = i.revision + 1,
+           attempts = 0, updated_at = now()
       FROM tenancy.index_move m
      WHERE m.phase = 'switching' AND i.index_name = m.to_index AND i.state = 'ready' AND i.role = 'filling';
     RETURN QUERY SELECT count(*) FILTER (WHERE phase <> 'failed'), count(*) FILTER (WHERE phase = 'verifying')
@@ -327,7 +341,7 @@ REVOKE ALL ON tenancy.index_move, tenancy.stat_progress_reindex FROM PUBLIC;
 REVOKE ALL ON FUNCTION
     tenancy.index_body(bigint, text), tenancy.queue_reindex(bigint, text, text, text), tenancy.start_reindex(bigint, text),
     tenancy.index_move_trouble(text, text, boolean), tenancy.index_move_switched(text), tenancy.index_moves_end(interval),
-    tenancy.index_moves_advance(interval), tenancy.index_move_verified(text, bigint),
+    tenancy.index_has_table(text), tenancy.index_moves_advance(interval), tenancy.index_move_verified(text, bigint),
     tenancy.index_move_differs(text, bigint), tenancy.adopt_body(bigint, text), tenancy.reindex(text, text),
     tenancy.reindex_cancel(text, text)
 FROM PUBLIC;

@@ -1,0 +1,75 @@
+# tenancy.reindex() when something is in its way: no table, users' locks, an index that cannot be changed, a registry from before a switch.
+
+use strict;
+use warnings;
+use Test::More;
+use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::Utils;
+use TenancyTest;
+use TenancyLoad;
+
+need_servers('elasticsearch7');
+my $search = TenancySearch->start('elasticsearch7');
+my $node = tenancy_node('movefaults', search => $search, conf => "tenancy.reindex_grace = '2s'\ntenancy.retry_max = '1s'\nlog_min_messages = warning\n");
+$node->start;
+
+sub sql { return $node->safe_psql('postgres', join(';', @_)) }
+sub agrees { local $Test::Builder::Level = $Test::Builder::Level + 1; return all_agree($node, 'postgres', $search, @_) }
+sub move { my ($column, $tenant, $type) = @_; return sql("SELECT $column FROM tenancy.stat_progress_reindex WHERE tenant = '" . ($tenant // 'one') . "' AND index_type = '" . ($type // 'item') . "'") }
+sub state_text { return sql('SELECT index_name, role, state, filled, replaces, last_error FROM tenancy.search_index ORDER BY 1; TABLE tenancy.index_move; TABLE tenancy.resync; TABLE tenancy.stat_sync') }
+sub serving { my ($alias) = @_; my ($status, $reply) = $search->request('GET', "/_alias/$alias"); return $status == 200 ? join(' ', sort keys %$reply) : "status $status" }
+sub mapped { my ($alias, $name) = @_; my ($status, $reply) = $search->request('GET', "/$alias/_mapping"); my ($index) = values %$reply; return $index->{mappings}{properties}{$name}{type} // '' }
+
+# A transaction that stays open after these statements.
+sub open_session
+{
+	my $session = $node->background_psql('postgres');
+	$session->query_safe(join ';', 'BEGIN', @_);
+	return $session;
+}
+sub end { $_[0]->query_safe('ROLLBACK'); $_[0]->quit; return }
+
+# Waits until the move is over.
+sub over
+{
+	my ($name, @of) = @_;
+	local $Test::Builder::Level = $Test::Builder::Level + 1;
+	return ok(wait_until(sub { move('phase', @of) eq '' }, 120), "$name: it is over") || diag(state_text());
+}
+
+# A change of a tenant gets in.
+my $n = 0;
+sub goes_on
+{
+	my ($tenant, $name) = @_;
+	local $Test::Builder::Level = $Test::Builder::Level + 1;
+	my $word = 'change ' . ++$n;
+	sql("UPDATE tenant_$tenant.item SET word = '$word' WHERE id = 1");
+	return ok(wait_until(sub { ($search->document("item_tenant_$tenant", 1) // {})->{word} eq $word }, 60), "$name: a change of $tenant gets in") || diag(state_text());
+}
+
+my $body = '{"settings": {"refresh_interval": "200ms"}, "mappings": {"dynamic": false, "properties": {"id": {"type": "long"}, "word": {"type": "keyword"}}}}';
+sql(<<"SQL");
+CREATE EXTENSION pg_tenancy;
+SELECT tenant_blueprint_add('shop', 1, 'CREATE TABLE item (id bigint PRIMARY KEY, word text)');
+SELECT tenant_sync_table('shop', 'item', 'item', mapping => '$body'), tenant_sync_table('shop', 'none', 'none');
+SELECT tenant_create('one', 'shop'), tenant_create('two', 'shop');
+INSERT INTO tenant_one.item SELECT n, 'word ' || n FROM generate_series(1, 3000) n;
+INSERT INTO tenant_two.item SELECT n, 'word ' || n FROM generate_series(1, 100) n;
+SQL
+agrees('start');
+
+# A table that is not there yet.
+ok(wait_until(sub { sql(q{SELECT count(*) FROM tenancy.search_index WHERE index_type = 'none' AND state = 'ready'}) == 2 }, 60), 'no table: there are indices');
+my $before = serving('none_tenant_one');
+sql(q{SELECT tenancy.reindex('one', 'none')});
+over('no table', 'one', 'none');
+isnt(serving('none_tenant_one'), $before, 'no table: another index serves');
+sql('CREATE TABLE tenant_one.none (id bigint PRIMARY KEY, word text)', q{INSERT INTO tenant_one.none VALUES (1, 'first')});
+ok(wait_until(sub { ($search->document('none_tenant_one', 1) // {})->{word} // '' eq 'first' }, 60), 'no table: its rows come when it does') or diag(state_text());
+sql(q{SELECT tenancy.reindex('one', 'none')});
+sql('DROP TABLE tenant_one.none');
+over('dropped table', 'one', 'none');
+ok(wait_until(sub { !$search->document('none_tenant_one', 1) }, 60), 'dropped table: no document is left') or diag(state_text());
+
+done_testing();
