@@ -21,8 +21,17 @@
 #include "sink/ready_index.h"
 
 #define JOBS_MAX 8
-#define TURN_MIN 50			/* ms */
-#define LOOK_INTERVAL 10000 /* ms between looks at a table in which nothing is due */
+#define TURN_MIN 50			 /* ms */
+#define LOOK_INTERVAL 10000	 /* ms between looks at a table in which nothing is due */
+#define LOCKED_INTERVAL 1000 /* ms until what a user's lock was in the way of is done again */
+
+/* Jobs whose results are written together. */
+typedef struct Lot
+{
+	int	 first;
+	int	 end;
+	bool usable[JOBS_MAX]; /* set: the index can be used now */
+} Lot;
 
 static IndexJob		 jobs[JOBS_MAX];
 static int			 njobs = 0;
@@ -423,22 +432,47 @@ write_result(const IndexJob *job)
 	return false;
 }
 
-/* Writes every job's result in one transaction. */
+/* Writes the results of some jobs; inside a transaction. */
 static void
-write_results(void)
+write_lot(void *arg)
 {
-	bool	 usable[JOBS_MAX];
+	Lot		*lot = arg;
 	SpiScope scope;
 
-	tenancy_tx_begin("pg_tenancy: writing search indices");
 	tenancy_spi_begin_as_owner(&scope);
-	for (int i = 0; i < njobs; i++)
-		usable[i] = write_result(&jobs[i]);
+	for (int i = lot->first; i < lot->end; i++)
+		lot->usable[i] = write_result(&jobs[i]);
 	tenancy_spi_end(&scope);
-	tenancy_tx_commit();
-	for (int i = 0; i < njobs; i++)
-		if (usable[i])
+}
+
+/* Writes the results of some jobs, all or, because of a user's lock, none; true if it did. */
+static bool
+write_jobs(int first, int end)
+{
+	Lot lot = {.first = first, .end = end};
+
+	if (!tenancy_tx_try("pg_tenancy: writing search indices", write_lot, &lot))
+		return false;
+	for (int i = first; i < end; i++)
+		if (lot.usable[i])
 			ready_index_add(jobs[i].index_name, jobs[i].alias);
+	return true;
+}
+
+/*
+ * Writes every job's result, in one transaction unless a user's lock is in the way of one: that
+ * one is worked on again later.  True if all were written.
+ */
+static bool
+write_results(void)
+{
+	bool all_written = true;
+
+	if (write_jobs(0, njobs))
+		return true;
+	for (int i = 0; i < njobs; i++)
+		all_written = write_jobs(i, i + 1) && all_written;
+	return all_written;
 }
 
 /* Forgets what is under way; the table still has it. */
@@ -468,12 +502,16 @@ look_due(void)
 bool
 search_provision_housekeep(void)
 {
+	bool all_written;
+
 	if (njobs > 0)
 	{
 		if (!advance_jobs())
 			return false;
-		write_results();
+		all_written = write_results();
 		search_provision_reset();
+		if (!all_written)
+			next_look = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), LOCKED_INTERVAL);
 		return true;
 	}
 	if (es_server_health(NULL) != SINK_READY || look_due() > 0)

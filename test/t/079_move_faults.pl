@@ -52,14 +52,27 @@ my $body = '{"settings": {"refresh_interval": "200ms"}, "mappings": {"dynamic": 
 sql(<<"SQL");
 CREATE EXTENSION pg_tenancy;
 SELECT tenant_blueprint_add('shop', 1, 'CREATE TABLE item (id bigint PRIMARY KEY, word text)');
-SELECT tenant_sync_table('shop', 'item', 'item', mapping => '$body'), tenant_sync_table('shop', 'none', 'none');
+SELECT tenant_sync_table('shop', 'item', 'item', mapping => '$body');
 SELECT tenant_create('one', 'shop'), tenant_create('two', 'shop');
 INSERT INTO tenant_one.item SELECT n, 'word ' || n FROM generate_series(1, 3000) n;
 INSERT INTO tenant_two.item SELECT n, 'word ' || n FROM generate_series(1, 100) n;
 SQL
 agrees('start');
 
+# A user's lock on what a switch must write.
+sql('ALTER SYSTEM SET tenancy.resync_rate = 500', 'SELECT pg_reload_conf()');
+sql(q{SELECT tenancy.reindex('one', 'item')});
+ok(wait_until(sub { move('phase') eq 'filling' }, 60), 'locked: it is being filled');
+my $lock = open_session(q{SELECT FROM tenancy.search_index WHERE index_name = (SELECT from_index FROM tenancy.index_move WHERE phase = 'filling') FOR UPDATE});
+ok(wait_until(sub { move('phase') eq 'switching' && serving('item_tenant_one') eq move('to_index') }, 120), 'locked: the alias is moved') or diag(state_text());
+goes_on($_, 'locked') for qw(two one);
+is(move('phase'), 'switching', 'locked: it cannot be written yet');
+end($lock);
+over('locked');
+agrees('locked');
+
 # A table that is not there yet.
+sql(q{SELECT tenant_sync_table('shop', 'none', 'none')});
 ok(wait_until(sub { sql(q{SELECT count(*) FROM tenancy.search_index WHERE index_type = 'none' AND state = 'ready'}) == 2 }, 60), 'no table: there are indices');
 my $before = serving('none_tenant_one');
 sql(q{SELECT tenancy.reindex('one', 'none')});
