@@ -86,6 +86,12 @@ static char trouble[SINK_REASON_MAX]; /* last failure, "" once it was told */
 static const char *const failed_query = "UPDATE tenancy.search_index SET attempts = attempts + 1, "
 										"last_error = $4, updated_at = now()" THIS_INDEX;
 
+/* One that does not serve holds up the one that does: it is put aside, until it can be changed. */
+static const char *const aside_query =
+	"SELECT tenancy.index_move_trouble(index_name, $4, false) FROM tenancy.search_index"
+	" WHERE index_name = $1 AND state = $2 AND revision = $3 AND state = 'altered'"
+	"   AND role IN ('filling', 'retired') AND replaces IS NULL AND attempts >= 4";
+
 /* Has every row of the index's table sent again. */
 static const char *const resync_query =
 	"SELECT tenancy.request_resync('search', t.id, s.blueprint, s.table_name)"
@@ -424,7 +430,10 @@ write_result(const IndexJob *job)
 	else if (job->missing)
 		(void) change_row(job, gone_query, "");
 	else if (job->error[0] != '\0' && !job->refused)
-		(void) change_row(job, failed_query, job->error);
+	{
+		if (change_row(job, failed_query, job->error))
+			(void) change_row(job, aside_query, job->error);
+	}
 	else if (strcmp(job->state, "dropping") == 0)
 		(void) change_row(job, drop_query, "");
 	else

@@ -48,7 +48,7 @@ sub goes_on
 	return ok(wait_until(sub { ($search->document("item_tenant_$tenant", 1) // {})->{word} eq $word }, 60), "$name: a change of $tenant gets in") || diag(state_text());
 }
 
-my $body = '{"settings": {"refresh_interval": "200ms"}, "mappings": {"dynamic": false, "properties": {"id": {"type": "long"}, "word": {"type": "keyword"}}}}';
+my $body = '{"settings": {"refresh_interval": "200ms"}, "mappings": {"properties": {"id": {"type": "long"}, "word": {"type": "keyword"}}}}';
 sql(<<"SQL");
 CREATE EXTENSION pg_tenancy;
 SELECT tenant_blueprint_add('shop', 1, 'CREATE TABLE item (id bigint PRIMARY KEY, word text)');
@@ -70,6 +70,18 @@ is(move('phase'), 'switching', 'locked: it cannot be written yet');
 end($lock);
 over('locked');
 agrees('locked');
+
+# The new index cannot be changed when its table is: the old one goes on without it.
+sql(q{SELECT tenancy.reindex('one', 'item')});
+ok(wait_until(sub { move('phase') eq 'filling' }, 60), 'unchangeable: it is being filled');
+my $new = move('to_index');
+$search->request('PUT', "/$new/_settings", { 'index.blocks.metadata' => JSON::PP::true });
+sql('ALTER TABLE tenant_one.item ADD COLUMN n int', 'ALTER TABLE tenant_two.item ADD COLUMN n int');
+goes_on('one', 'unchangeable');
+$search->request('PUT', "/$new/_settings", { 'index.blocks.metadata' => undef });
+over('unchangeable');
+is(serving('item_tenant_one'), $new, 'unchangeable: it serves when it can be changed');
+agrees('unchangeable');
 
 # A table that is not there yet.
 sql(q{SELECT tenant_sync_table('shop', 'none', 'none')});
