@@ -111,33 +111,22 @@ static const char *const fresh_query =
 static const char *const refused_query =
 	"SELECT tenancy.queue_reindex($1, $2, 'the server refused to add a field')";
 
-/* One that has been replaced is not made again. */
-#define MAKE_MISSING                                                         \
-	"UPDATE tenancy.search_index i SET"                                      \
-	"  state = CASE role WHEN 'retired' THEN 'dropping' ELSE 'missing' END," \
-	"  attempts = 0, updated_at = now(), filled = false, replaces = NULL,"   \
-	"  to_put = CASE WHEN shared IS NULL THEN to_put"                        \
-	"   ELSE fields || coalesce(body #> '{mappings,properties}', '{}') END," \
-	"  body = coalesce((SELECT s.mapping FROM tenancy.tenant t"              \
-	"    JOIN tenancy.sync_table s USING (blueprint)"                        \
-	"    WHERE t.id = i.tenant_id AND s.index_type = i.index_type), body)"
-
-static const char *const gone_query = MAKE_MISSING THIS_INDEX;
+static const char *const gone_query = SEARCH_MAKE_MISSING THIS_INDEX;
 
 static const char *const missing_query =
-	MAKE_MISSING " WHERE index_name IN (SELECT a.index_name FROM tenancy.search_index a"
-				 "   JOIN tenancy.search_index x ON x.index_name = $1"
-				 "   WHERE a.state = 'ready' AND (a.index_name = x.index_name"
-				 "     OR a.index_name = x.shared OR a.shared = x.shared)"
-				 "   FOR UPDATE OF a SKIP LOCKED)";
+	SEARCH_MAKE_MISSING " WHERE index_name IN (SELECT a.index_name FROM tenancy.search_index a"
+						"   JOIN tenancy.search_index x ON x.index_name = $1"
+						"   WHERE a.state = 'ready' AND (a.index_name = x.index_name"
+						"     OR a.index_name = x.shared OR a.shared = x.shared)"
+						"   FOR UPDATE OF a SKIP LOCKED)";
 
 /* The index that $1 is a part of, and all of its parts. */
 static const char *const shared_gone_query =
-	MAKE_MISSING " WHERE index_name IN (SELECT a.index_name FROM tenancy.search_index a"
-				 "   JOIN tenancy.search_index x ON x.index_name = $1 AND x.state = $2"
-				 "     AND x.revision = $3 AND $4 IS NULL"
-				 "   WHERE a.state <> 'dropping' AND (a.index_name = x.shared"
-				 "     OR a.shared = x.shared) FOR UPDATE OF a SKIP LOCKED)";
+	SEARCH_MAKE_MISSING " WHERE index_name IN (SELECT a.index_name FROM tenancy.search_index a"
+						"   JOIN tenancy.search_index x ON x.index_name = $1 AND x.state = $2"
+						"     AND x.revision = $3 AND $4 IS NULL"
+						"   WHERE a.state <> 'dropping' AND (a.index_name = x.shared"
+						"     OR a.shared = x.shared) FOR UPDATE OF a SKIP LOCKED)";
 
 /* Parts of the shared index $1 that may have had documents. */
 #define USED_PARTS "shared = $1 AND state NOT IN ('pending', 'dropping')"
@@ -149,7 +138,7 @@ static const char *const lock_parts_query =
 static const char *const count_parts_query =
 	"SELECT count(*) FROM tenancy.search_index WHERE " USED_PARTS;
 
-static const char *const parts_missing_query = MAKE_MISSING " WHERE " USED_PARTS;
+static const char *const parts_missing_query = SEARCH_MAKE_MISSING " WHERE " USED_PARTS;
 
 /* All parts of the index that $1 is, or is a part of. */
 static const char *const parts_query =

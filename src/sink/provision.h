@@ -5,6 +5,20 @@
 #ifndef TENANCY_PROVISION_H
 #define TENANCY_PROVISION_H
 
+/*
+ * Notes that indices are gone; with a condition on tenancy.search_index i.  One that has been replaced
+ * is not made again.
+ */
+#define SEARCH_MAKE_MISSING                                                  \
+	"UPDATE tenancy.search_index i SET"                                      \
+	"  state = CASE role WHEN 'retired' THEN 'dropping' ELSE 'missing' END," \
+	"  attempts = 0, updated_at = now(), filled = false, replaces = NULL,"   \
+	"  to_put = CASE WHEN shared IS NULL THEN to_put"                        \
+	"   ELSE fields || coalesce(body #> '{mappings,properties}', '{}') END," \
+	"  body = coalesce((SELECT s.mapping FROM tenancy.tenant t"              \
+	"    JOIN tenancy.sync_table s USING (blueprint)"                        \
+	"    WHERE t.id = i.tenant_id AND s.index_type = i.index_type), body)"
+
 /* Alias that an index has besides the public one. */
 extern char *search_own_alias(MemoryContext context, const char *index_name);
 

@@ -13,6 +13,7 @@
 #include "utils/timestamp.h"
 
 #include "common/spi.h"
+#include "sink/provision.h"
 #include "sync/backlog.h"
 #include "sync/resync.h"
 #include "sync/sink_worker.h"
@@ -115,14 +116,8 @@ note_enabled(void *arg)
 	tenancy_spi_begin_as_owner(&scope);
 	was_enabled = read_state(worker, worker->driver->identity(), &same);
 	if (!same && worker->kind == SINK_SEARCH)
-		tenancy_spi_exec(
-			"UPDATE tenancy.search_index i SET attempts = 0, filled = false, replaces = NULL,"
-			" state = CASE role WHEN 'retired' THEN 'dropping' ELSE 'missing' END,"
-			" body = coalesce((SELECT s.mapping FROM tenancy.tenant t"
-			"   JOIN tenancy.sync_table s USING (blueprint)"
-			"   WHERE t.id = i.tenant_id AND s.index_type = i.index_type), body)"
-			" WHERE state IN ('ready', 'altered', 'emptying')",
-			0, NULL, NULL, NULL);
+		tenancy_spi_exec(SEARCH_MAKE_MISSING " WHERE state IN ('ready', 'altered', 'emptying')", 0,
+						 NULL, NULL, NULL);
 	tenancy_spi_end(&scope);
 	if (!was_enabled || !same)
 		resync_request_all(worker->driver->name);
