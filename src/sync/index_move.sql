@@ -56,7 +56,8 @@ BEGIN
     END IF;
     SELECT * INTO running FROM tenancy.index_move WHERE tenant_id = of_tenant AND index_type = of_type FOR UPDATE;
     IF running.phase IN ('switching', 'grace') THEN
-        UPDATE tenancy.index_move SET again = why, placement = wanted WHERE tenant_id = of_tenant AND index_type = of_type;
+        UPDATE tenancy.index_move SET again = why, placement = coalesce(wanted, CASE WHEN again IS NOT NULL THEN placement END)
+         WHERE tenant_id = of_tenant AND index_type = of_type;
     ELSIF running.phase = 'queued' THEN
         UPDATE tenancy.index_move SET placement = coalesce(wanted, placement)
          WHERE tenant_id = of_tenant AND index_type = of_type;
@@ -64,7 +65,8 @@ BEGIN
         UPDATE tenancy.search_index SET state = 'dropping', updated_at = now()
          WHERE index_name = running.to_index AND role = 'filling';
         UPDATE tenancy.index_move
-           SET phase = 'queued', from_index = NULL, to_index = NULL, reason = why, placement = coalesce(wanted, placement), attempts = 0, rows_done = 0,
+           SET phase = 'queued', from_index = NULL, to_index = NULL, reason = why, attempts = 0, rows_done = 0,
+               placement = CASE phase WHEN 'failed' THEN wanted ELSE coalesce(wanted, placement) END,
                differences = NULL, last_error = NULL, requested_at = clock_timestamp(), started_at = NULL
          WHERE tenant_id = of_tenant AND index_type = of_type;
     END IF;
