@@ -58,7 +58,9 @@ act_on_owner(IndexJob *job, json_t *owners)
 	bool theirs =
 		index_is_alias_of(json_object_get(owners, job->replaces), job->alias, job->replaces_part);
 
-	if (json_object_size(owners) != (size_t) ours + theirs)
+	if (!json_is_object(owners))
+		index_job_end(job, "the answer about the alias is not understood");
+	else if (json_object_size(owners) != (size_t) ours + theirs)
 	{
 		job->done = true;
 		sink_set_textf(job->error, SINK_REASON_MAX, "alias \"%s\" belongs to another index",
