@@ -19,18 +19,21 @@
 #include "sync/places.h"
 #include "sync/target.h"
 
-#define PATIENCE_MS 3000 /* after that a place that takes nothing is left behind */
+#define PATIENCE_MS 3000 /* after that a place that does not take all is left behind */
 #define NAME_SIZE 256
 #define RACE_ATTEMPTS 3
 
-/* A place that took nothing when it was tried last. */
+/* A place that did not take all of what was sent last. */
 typedef struct Refusing
 {
 	char		index_name[NAME_SIZE]; /* hash key */
 	TimestampTz since;
+	uint64		taken;	/* last batch of which it took a document */
+	uint64		failed; /* last one of which it failed to */
 } Refusing;
 
-static HTAB *refusing = NULL;
+static HTAB	 *refusing = NULL;
+static uint64 folds = 0; /* batches taken apart so far */
 
 /* A batch that is taken apart. */
 typedef struct Fold
@@ -39,6 +42,7 @@ typedef struct Fold
 	SyncLane   *lane;
 	int			first; /* item of the serving index */
 	int			end;   /* of the key's items */
+	List	   *left;  /* names of places that were left behind */
 } Fold;
 
 /* What is written down about a place. */
@@ -76,12 +80,42 @@ send_again(SinkItem *serving, const SinkItem *item)
 	strlcpy(serving->reason, item->reason, SINK_REASON_MAX);
 }
 
-/* The place has taken a document. */
+/* The place has taken a document: that counts if it fails to take no other of the batch. */
 static void
 note_taken(const SinkPlace *place)
 {
-	if (refusing != NULL)
-		(void) hash_search(refusing, place->index_name, HASH_REMOVE, NULL);
+	Refusing *entry =
+		refusing != NULL ? hash_search(refusing, place->index_name, HASH_FIND, NULL) : NULL;
+
+	if (entry != NULL)
+		entry->taken = folds;
+}
+
+/* Forgets the places that took all of the batch. */
+static void
+forget_grudges(void)
+{
+	HASH_SEQ_STATUS status;
+	Refusing	   *entry;
+
+	if (refusing == NULL)
+		return;
+	hash_seq_init(&status, refusing);
+	while ((entry = hash_seq_search(&status)) != NULL)
+		if (entry->taken == folds && entry->failed != folds)
+			(void) hash_search(refusing, entry->index_name, HASH_REMOVE, NULL);
+}
+
+/* True if the place was left behind because of an earlier key of the batch. */
+static bool
+was_left(const Fold *fold, const SinkPlace *place)
+{
+	ListCell *cell;
+
+	foreach (cell, fold->left)
+		if (strcmp(lfirst(cell), place->index_name) == 0)
+			return true;
+	return false;
 }
 
 /* Leaves a place behind; if that cannot be written down now, the key is sent again. */
@@ -91,6 +125,8 @@ leave_behind(Fold *fold, const SinkItem *item, bool final)
 	SinkItem *serving = &fold->lane->batch.items[fold->first];
 	Trouble	  trouble = {.place = item->place, .final = final};
 
+	if (was_left(fold, item->place))
+		return;
 	trouble.reason =
 		psprintf("document \"%s\": %s", sink_doc_id(item->key, item->key_length), item->reason);
 	if (!tenancy_tx_try("pg_tenancy: leaving an index behind", write_trouble, &trouble) ||
@@ -101,7 +137,9 @@ leave_behind(Fold *fold, const SinkItem *item, bool final)
 	}
 	worker_set_error(&fold->worker->shared->worker, trouble.reason);
 	target_flush();
-	note_taken(item->place); /* its next life begins without a grudge */
+	fold->left = lappend(fold->left, pstrdup(item->place->index_name));
+	if (refusing != NULL) /* its next life begins without a grudge */
+		(void) hash_search(refusing, item->place->index_name, HASH_REMOVE, NULL);
 	index_move_wake();
 }
 
@@ -113,7 +151,7 @@ is_answered(const SinkItem *serving)
 		   serving->outcome == SINK_REFUSED;
 }
 
-/* True if a place has taken nothing for too long. */
+/* Notes that a place failed to take a document; true if it has done so for too long. */
 static bool
 is_out_of_patience(const SinkPlace *place)
 {
@@ -125,7 +163,11 @@ is_out_of_patience(const SinkPlace *place)
 		refusing = hash_create("pg_tenancy refusing places", 16, &ctl, HASH_ELEM | HASH_STRINGS);
 	entry = hash_search(refusing, place->index_name, HASH_ENTER, &found);
 	if (!found)
+	{
 		entry->since = GetCurrentTimestamp();
+		entry->taken = 0;
+	}
+	entry->failed = folds;
 	return TimestampDifferenceExceeds(entry->since, GetCurrentTimestamp(), PATIENCE_MS);
 }
 
@@ -138,7 +180,8 @@ settle_item(Fold *fold, const SinkItem *item)
 
 	if (item->outcome == SINK_DONE || item->outcome == SINK_CONFLICT)
 		note_taken(item->place);
-	if (item->outcome == SINK_DONE || item->outcome == SINK_CONFLICT || !is_answered(serving))
+	if (item->outcome == SINK_DONE || item->outcome == SINK_CONFLICT || !is_answered(serving) ||
+		was_left(fold, item->place))
 		return;
 	if (item->outcome == SINK_NO_INDEX)
 	{
@@ -195,6 +238,7 @@ places_fold(SinkWorker *worker, SyncLane *lane)
 	SinkBatch *batch = &lane->batch;
 	int		   kept = 0;
 
+	folds++;
 	for (; fold.first < batch->nitems; fold.first = fold.end)
 	{
 		fold.end = fold.first + 1;
@@ -209,4 +253,6 @@ places_fold(SinkWorker *worker, SyncLane *lane)
 		kept++;
 	}
 	batch->nitems = kept;
+	list_free_deep(fold.left);
+	forget_grudges();
 }
