@@ -8,6 +8,7 @@
  */
 #include "postgres.h"
 
+#include <ctype.h>
 #include <jansson.h>
 
 #include "common/guc.h"
@@ -105,6 +106,34 @@ found_index(IndexJob *job)
 		index_job_add_aliases(job); /* it may be the other one that was found missing */
 }
 
+/*
+ * True if an index is another generation of ours: the instance, the tenant and the type in its name
+ * are ours.  A registry from before a switch does not know it, or not as the one that serves.
+ */
+static bool
+is_relic(const IndexJob *job, const char *index)
+{
+	size_t stem = strlen(job->index_name);
+
+	while (stem > 0 && isdigit((unsigned char) job->index_name[stem - 1]))
+		stem--;
+	return job->serving && job->part == NULL && is_plain_name(index) &&
+		   strncmp(index, job->index_name, stem) == 0 && index[stem] != '\0' &&
+		   index[stem + strspn(index + stem, "0123456789")] == '\0';
+}
+
+/* Takes the alias from a generation that the registry does not know of; ours may be there. */
+static void
+take_from_relic(IndexJob *job, const char *index)
+{
+	job->relic = pstrdup(index);
+	job->replaces = job->relic;
+	if (is_altered(job))
+		index_switch(job);
+	else
+		create_index(job);
+}
+
 /* GET /_alias/ALIAS says which index it names. */
 static void
 took_alias(IndexJob *job, const HttpReply *reply)
@@ -130,6 +159,8 @@ took_alias(IndexJob *job, const HttpReply *reply)
 		index_job_end(job, "the answer about the alias is not understood");
 	else if (json_object_size(root) == 1 && strcmp(index, job->index_name) == 0)
 		found_index(job);
+	else if (json_object_size(root) == 1 && is_relic(job, index))
+		take_from_relic(job, index);
 	else
 	{
 		job->done = true;
@@ -200,13 +231,23 @@ took_name(IndexJob *job, const HttpReply *reply)
 				   job->named);
 }
 
+/* The index is there now. */
+static void
+goes_on(IndexJob *job)
+{
+	if (job->relic != NULL)
+		index_switch(job); /* both have the alias */
+	else
+		index_alter(job);
+}
+
 /* POST /_aliases has added the aliases to an index that was there without one of them. */
 static void
 took_added_aliases(IndexJob *job, const HttpReply *reply)
 {
 	job->realigned = true;
 	if (reply->status == 200)
-		index_alter(job);
+		goes_on(job);
 	else if (reply->status == 400 && strstr(reply->body, "invalid_alias_name_exception"))
 		index_job_find_name(job);
 	else
@@ -260,7 +301,7 @@ took_create(IndexJob *job, const HttpReply *reply)
 {
 	job->created = reply->status == 200;
 	if (job->created)
-		index_alter(job);
+		goes_on(job);
 	else if (reply->status == 400 && strstr(reply->body, "resource_already_exists_exception"))
 		index_job_add_aliases(job);
 	else if (reply->status == 400 && strstr(reply->body, "invalid_alias_name_exception"))

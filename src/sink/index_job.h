@@ -33,6 +33,7 @@ struct IndexJob
 	char *own_alias;
 	char *replaces;		 /* physical index that it takes the public alias from, NULL: none */
 	char *replaces_part; /* of that one */
+	char *relic;		 /* later generation that a lost registry had, and that had the alias */
 	bool  serving;		 /* it has the public alias, or is to get it */
 	int64 revision;
 	int64 tenant_id;

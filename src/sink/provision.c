@@ -148,6 +148,13 @@ static const char *const parts_query =
 
 static const char *const switched_query = "SELECT tenancy.index_move_switched($1)";
 
+/* The index $4 that the alias was taken from, of a registry that is lost, is removed. */
+static const char *const relic_query =
+	"INSERT INTO tenancy.search_index (index_name, tenant_id, index_type, alias, role, state)"
+	" SELECT $4, i.tenant_id, i.index_type, i.alias, 'retired', 'dropping'"
+	"   FROM tenancy.search_index i WHERE i.index_name = $1 AND $2 <> '' AND $3 IS NOT NULL"
+	" ON CONFLICT DO NOTHING";
+
 /* Last failure since the previous call, NULL: none. */
 const char *
 search_provision_trouble(void)
@@ -342,7 +349,9 @@ exec_for_index(const char *sql, const char *index_name)
 static void
 write_consequences(const IndexJob *job)
 {
-	if (job->replaces != NULL)
+	if (job->relic != NULL)
+		(void) change_row(job, relic_query, job->relic);
+	if (job->replaces != NULL && job->relic == NULL)
 		exec_for_index(switched_query, job->index_name);
 	else if (strcmp(job->state, "missing") == 0 ||
 			 (strcmp(job->state, "pending") == 0 && !job->serving))

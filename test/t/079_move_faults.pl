@@ -81,7 +81,19 @@ goes_on('one', 'unchangeable');
 $search->request('PUT', "/$new/_settings", { 'index.blocks.metadata' => undef });
 over('unchangeable');
 is(serving('item_tenant_one'), $new, 'unchangeable: it serves when it can be changed');
+sql('UPDATE tenant_one.item SET n = id', 'UPDATE tenant_two.item SET n = id');
 agrees('unchangeable');
+
+# The registry is from before a switch: the alias stands for an index that it does not know.
+my $known = serving('item_tenant_two');
+(my $unknown = $known) =~ s/\d+$/9/;
+is(($search->request('PUT', "/$unknown"))[0], 200, 'restored: an index of a lost registry');
+is(($search->request('POST', '/_aliases', { actions => [ { add => { index => $unknown, alias => 'item_tenant_two' } }, { remove_index => { index => $known } } ] }))[0], 200, 'restored: it serves');
+sql('ALTER TABLE tenant_two.item ADD COLUMN m int');
+ok(wait_until(sub { serving('item_tenant_two') eq $known }, 60), 'restored: the known one gets the alias') or diag(state_text());
+ok(wait_until(sub { ($search->request('GET', "/$unknown"))[0] == 404 }, 60), 'restored: the unknown one is removed') or diag(state_text());
+sql('UPDATE tenant_two.item SET m = id');
+agrees('restored');
 
 # A table that is not there yet.
 sql(q{SELECT tenant_sync_table('shop', 'none', 'none')});
