@@ -358,7 +358,7 @@ write_consequences(const IndexJob *job)
 		exec_for_table(job, resync_query); /* nothing was sent to it before */
 	else if ((job->created || job->part != NULL) && strcmp(job->state, "pending") == 0)
 		exec_for_table(job, fresh_query);
-	if (job->refused && job->serving)
+	if (job->refused && (job->serving || job->replaces != NULL))
 		exec_for_table(job, refused_query);
 }
 

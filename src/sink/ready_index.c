@@ -98,7 +98,7 @@ void
 ready_index_load(void)
 {
 	tenancy_spi_exec("SELECT index_name, alias FROM tenancy.search_index i"
-					 " WHERE (state = 'ready' OR replaces IS NOT NULL)"
+					 " WHERE (state = 'ready' OR (replaces IS NOT NULL AND to_put = '{}'))"
 					 "  AND (shared IS NULL OR EXISTS (SELECT FROM tenancy.search_index s"
 					 "   WHERE s.index_name = i.shared AND s.state = 'ready'))",
 					 0, NULL, NULL, NULL);
