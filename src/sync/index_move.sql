@@ -261,14 +261,28 @@ DECLARE
     old tenancy.search_index;
     wanted jsonb := tenancy.index_body(of_tenant, of_type);
     added jsonb;
+    begins_anew boolean := false;
 BEGIN
     SELECT * INTO old FROM tenancy.search_index
       WHERE tenant_id = of_tenant AND index_type = of_type AND role = 'serving' AND state <> 'dropping' FOR UPDATE;
-    IF NOT FOUND OR old.body = wanted THEN
+    IF NOT FOUND THEN
         RETURN NULL;
     END IF;
+    -- what takes its place soon has another one
+    IF EXISTS (SELECT FROM tenancy.index_move m JOIN tenancy.search_index i ON i.index_name = m.to_index
+                WHERE m.tenant_id = of_tenant AND m.index_type = of_type AND i.role = 'filling'
+                  AND m.phase <> 'failed' AND i.body <> wanted)
+    THEN
+        begins_anew := tenancy.queue_reindex(of_tenant, of_type, 'the mapping was changed');
+    END IF;
+    IF old.body = wanted THEN
+        RETURN CASE WHEN begins_anew THEN 'reindex' END;
+    END IF;
     IF old.state IN ('pending', 'missing', 'emptying') THEN
-        UPDATE tenancy.search_index SET body = wanted, revision = revision + 1, updated_at = now()
+        -- a shared one was made with the old body
+        UPDATE tenancy.search_index
+           SET body = wanted, revision = revision + 1, updated_at = now(),
+               to_put = CASE WHEN shared IS NULL THEN to_put ELSE fields || coalesce(wanted #> '{mappings,properties}', '{}') END
          WHERE index_name = old.index_name;
         IF old.state = 'pending' THEN
             RETURN 'later';
@@ -287,7 +301,7 @@ BEGIN
            SET body = wanted, to_put = to_put || added, revision = revision + 1, attempts = 0, updated_at = now(),
                state = CASE WHEN added = '{}' THEN state ELSE 'altered' END
          WHERE index_name = old.index_name;
-        RETURN 'put';
+        RETURN CASE WHEN begins_anew THEN 'reindex' ELSE 'put' END;
     END IF;
     PERFORM tenancy.queue_reindex(of_tenant, of_type, 'the mapping was changed');
     RETURN 'reindex';

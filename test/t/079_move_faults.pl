@@ -84,6 +84,14 @@ is(serving('item_tenant_one'), $new, 'unchangeable: it serves when it can be cha
 sql('UPDATE tenant_one.item SET n = id', 'UPDATE tenant_two.item SET n = id');
 agrees('unchangeable');
 
+# The mapping is changed while an index with another one is filled.
+sql(q{SELECT tenancy.reindex('one', 'item')});
+ok(wait_until(sub { move('phase') eq 'filling' }, 60), 'changed meanwhile: it is being filled');
+$body =~ s/"properties": \{/"properties": {"late": {"type": "keyword"}, /;
+sql("SELECT tenant_sync_table('shop', 'item', 'item', mapping => '$body')");
+over('changed meanwhile');
+is(mapped('item_tenant_one', 'late'), 'keyword', 'changed meanwhile: the one that serves has it');
+
 # The registry is from before a switch: the alias stands for an index that it does not know.
 my $known = serving('item_tenant_two');
 (my $unknown = $known) =~ s/\d+$/9/;
