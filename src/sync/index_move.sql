@@ -223,15 +223,29 @@ BEGIN
            attempts = 0, updated_at = now()
       FROM tenancy.index_move m
      WHERE m.phase = 'switching' AND i.index_name = m.to_index AND i.state = 'ready' AND i.role = 'filling';
-    RETURN QUERY SELECT count(*) FILTER (WHERE phase <> 'failed'), count(*) FILTER (WHERE phase = 'verifying')
+    RETURN QUERY SELECT count(*) FILTER (WHERE phase <> 'failed'), count(*) FILTER (WHERE phase = 'verifying' AND NOT tenancy.index_is_held(to_index))
                    FROM tenancy.index_move;
 END
 $$;
 COMMENT ON FUNCTION tenancy.index_moves_advance(interval) IS 'Takes every move one phase on, where that is due; returns how many there are, and how many wait for a comparison. Used by the search worker';
 
+CREATE FUNCTION tenancy.index_is_held(of_index text) RETURNS boolean
+    LANGUAGE sql STABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $$
+    SELECT EXISTS (SELECT FROM tenancy.sync_pause p
+                    WHERE p.sink = 'search' AND (p.tenant_id IS NULL OR p.tenant_id = i.tenant_id))
+           OR EXISTS (SELECT FROM tenancy.backlog b
+                       WHERE b.sink = 'search' AND (b.relid = i.relation OR b.relid IN
+                             (SELECT p.relid FROM pg_partition_tree(i.relation::regclass) p)))
+      FROM tenancy.search_index i WHERE i.index_name = of_index
+$$;
+COMMENT ON FUNCTION tenancy.index_is_held(text) IS 'True if changes wait for a pause to end, or in tenancy.backlog: an index is not what its table says then. Used by the extension itself';
+
 CREATE FUNCTION tenancy.index_move_verified(of_index text, wrong bigint) RETURNS void
     LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
+    IF wrong > 0 AND tenancy.index_is_held(of_index) THEN
+        RETURN;
+    END IF;
     UPDATE tenancy.index_move SET differences = wrong WHERE to_index = of_index AND phase = 'verifying';
     IF FOUND AND wrong > 0 THEN
         PERFORM tenancy.index_move_differs(of_index, wrong);
@@ -357,7 +371,7 @@ REVOKE ALL ON tenancy.index_move, tenancy.stat_progress_reindex FROM PUBLIC;
 REVOKE ALL ON FUNCTION
     tenancy.index_body(bigint, text), tenancy.queue_reindex(bigint, text, text, text), tenancy.start_reindex(bigint, text),
     tenancy.index_move_trouble(text, text, boolean), tenancy.index_move_switched(text), tenancy.index_moves_end(interval),
-    tenancy.index_has_table(text), tenancy.index_moves_advance(interval), tenancy.index_move_verified(text, bigint),
+    tenancy.index_has_table(text), tenancy.index_is_held(text), tenancy.index_moves_advance(interval), tenancy.index_move_verified(text, bigint),
     tenancy.index_move_differs(text, bigint), tenancy.adopt_body(bigint, text), tenancy.reindex(text, text),
     tenancy.reindex_cancel(text, text)
 FROM PUBLIC;

@@ -50,6 +50,7 @@ find_new_indices(void)
 					 "  JOIN tenancy.sync_table s ON s.blueprint = t.blueprint"
 					 "   AND s.index_type = m.index_type"
 					 " WHERE m.phase = 'verifying' AND t.status <> 'dropped'"
+					 "   AND NOT tenancy.index_is_held(m.to_index)"
 					 " ORDER BY m.requested_at",
 					 0, NULL, NULL, NULL);
 	for (uint64 row = 0; row < SPI_processed; row++)

@@ -92,6 +92,17 @@ sql("SELECT tenant_sync_table('shop', 'item', 'item', mapping => '$body')");
 over('changed meanwhile');
 is(mapped('item_tenant_one', 'late'), 'keyword', 'changed meanwhile: the one that serves has it');
 
+# A tenant that is paused has changes that no index gets: its new index is not to blame.
+sql(q{SELECT tenancy.reindex('one', 'item')});
+ok(wait_until(sub { move('phase') eq 'filling' }, 60), 'paused: it is being filled');
+sql(q{SELECT tenancy.pause('search', 'one')}, q{UPDATE tenant_one.item SET word = 'while paused' WHERE id < 100});
+goes_on('two', 'paused');
+sleep 3;
+is(move('attempts'), 0, 'paused: nothing counts against it');
+sql(q{SELECT tenancy.resume('search', 'one')});
+over('paused');
+agrees('paused');
+
 # The registry is from before a switch: the alias stands for an index that it does not know.
 my $known = serving('item_tenant_two');
 (my $unknown = $known) =~ s/\d+$/9/;
