@@ -197,7 +197,10 @@ BEGIN
        FROM (SELECT m.tenant_id, m.index_type FROM tenancy.index_move m WHERE m.phase = 'queued'
               ORDER BY m.requested_at
               LIMIT greatest(0, 4 - (SELECT count(*) FROM tenancy.index_move a
-                                      WHERE a.phase IN ('creating', 'filling', 'verifying', 'switching')))) q;
+                                      WHERE a.phase IN ('creating', 'filling', 'verifying', 'switching')
+                                        -- one that does not get on keeps none from beginning
+                                        AND NOT EXISTS (SELECT FROM tenancy.search_index i
+                                            WHERE i.index_name = a.to_index AND i.attempts >= 5)))) q;
     UPDATE tenancy.index_move m SET phase = n.phase, differences = CASE n.phase WHEN 'switching' THEN 0 END
       FROM (SELECT i.index_name, CASE
               WHEN i.state IN ('pending', 'missing', 'emptying') THEN 'creating'
