@@ -88,7 +88,9 @@ BEGIN
         DELETE FROM tenancy.index_move WHERE tenant_id = of_tenant AND index_type = of_type;
         RETURN;
     END IF;
-    SELECT regexp_replace(old.index_name, '[0-9]+$', '') || max(substring(index_name from '[0-9]+$')::integer) + 1
+    -- above what an epoch that is lost may have made
+    SELECT regexp_replace(old.index_name, '[0-9]+$', '')
+           || greatest(max(substring(index_name from '[0-9]+$')::integer), (SELECT (epoch - 1) * 100000 FROM tenancy.instance)) + 1
       INTO new_name FROM tenancy.search_index WHERE tenant_id = of_tenant AND index_type = of_type;
     INSERT INTO tenancy.search_index (index_name, tenant_id, index_type, alias, role, body, fields, relation, shape)
     VALUES (new_name, of_tenant, of_type, old.alias, 'filling', tenancy.index_body(of_tenant, of_type), old.fields,
