@@ -34,7 +34,8 @@
 #define SCAN_EVERY_MS 10000
 #define TURN_MS 1000
 #define RESTART_FIRST_MS 250
-#define STABLE_MS 60000 /* a worker that ran so long starts with no back-off again */
+#define VERIFY_DOUBLINGS 4 /* of that, at the most, for the process that compares new indices */
+#define STABLE_MS 60000	   /* a worker that ran so long starts with no back-off again */
 
 /* One worker as the launcher knows it. */
 typedef struct Managed
@@ -97,21 +98,35 @@ has_stopped(BackgroundWorkerHandle *handle)
 	return handle == NULL || GetBackgroundWorkerPid(handle, &pid) == BGWH_STOPPED;
 }
 
+/*
+ * True if a process that has ended is to start with no back-off: it ran long, or it had one thing to
+ * do and that is done, which a new index that cannot be compared yet is not.
+ */
+static bool
+may_be_fresh(const Managed *worker, int slot, WorkerRole role)
+{
+	if (role == ROLE_VERIFY &&
+		pg_atomic_read_u32(&tenancy_shared->databases[slot].moves_to_verify) == 0)
+		return true;
+	return TimestampDifferenceExceeds(worker->started_at, GetCurrentTimestamp(), STABLE_MS);
+}
+
 /* Forgets a process that is gone, and puts its next start off if it failed at once. */
 static void
 reap(Managed *worker, int slot, WorkerRole role)
 {
 	WorkerShared *shared = worker_shared(&tenancy_shared->databases[slot], role);
 	TimestampTz	  now = GetCurrentTimestamp();
+	int			  most = role == ROLE_VERIFY ? VERIFY_DOUBLINGS : 10;
 
 	pfree(worker->handle);
 	worker->handle = NULL;
 	if (pg_atomic_read_u32(&shared->state) == WORKER_STARTING)
 		worker_set_state(shared, WORKER_FAILED);
-	if (role == ROLE_VERIFY || TimestampDifferenceExceeds(worker->started_at, now, STABLE_MS))
+	if (may_be_fresh(worker, slot, role))
 		worker->failures = 0;
 	worker->not_before = TimestampTzPlusMilliseconds(
-		now, Min((int64) RESTART_FIRST_MS << Min(worker->failures, 10), tenancy_retry_max));
+		now, Min((int64) RESTART_FIRST_MS << Min(worker->failures, most), tenancy_retry_max));
 	worker->failures++;
 }
 
