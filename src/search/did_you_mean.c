@@ -145,14 +145,15 @@ read_entry(List **words, int field, JsonbContainer *entry)
 	}
 }
 
-/* Words of the reply for which there are others. */
+/* Words of the reply for which there are others; only fields that were asked for are looked at. */
 List *
-did_you_mean_words(JsonbContainer *root)
+did_you_mean_words(const SearchTarget *target, const SearchRequest *request, JsonbContainer *root)
 {
 	JsonbContainer *suggest = tenancy_jsonb_object(root, "suggest");
+	int				nfields = list_length(spelled_fields(target, request));
 	List		   *words = NIL;
 
-	for (int field = 0; field < FIELDS_MAX; field++)
+	for (int field = 0; field < nfields; field++)
 	{
 		JsonbContainer *list = tenancy_jsonb_array(suggest, psprintf("s%d", field));
 

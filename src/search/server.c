@@ -173,8 +173,8 @@ read_reply(Jsonb *reply, void *arg)
 
 	if (!reply_parse_search(reply, reading->target, reading->request, reading->result))
 		return false;
-	if (reading->request->suggest)
-		reading->words = did_you_mean_words(&reply->root);
+	if (reading->request->suggest && reading->request->query != NULL)
+		reading->words = did_you_mean_words(reading->target, reading->request, &reply->root);
 	return true;
 }
 
