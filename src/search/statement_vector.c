@@ -65,7 +65,7 @@ walk(Node *node, void *context)
 
 	if (node == NULL)
 		return false;
-	if (IsA(node, Var))
+	if (IsA(node, Var) && ((Var *) node)->varattno > 0) /* tableoid is no column of it */
 	{
 		Part *part = palloc(sizeof(Part));
 
