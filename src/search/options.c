@@ -147,12 +147,23 @@ parse_engine(SearchRequest *request, const JsonbValue *value)
 	return true;
 }
 
-/* Adds a sort criterion. */
+/* True if two names, of which NULL is the score, are the same. */
+static bool
+same_name(const char *one, const char *other)
+{
+	return one == NULL || other == NULL ? one == other : strcmp(one, other) == 0;
+}
+
+/* Adds a sort criterion, each once: the SQL after a cursor grows with the square of their number. */
 static bool
 add_sort(SearchRequest *request, char *name, bool descending)
 {
 	SearchSort *sort = palloc0(sizeof(SearchSort));
+	ListCell   *lc;
 
+	foreach (lc, request->sort)
+		if (same_name(((SearchSort *) lfirst(lc))->name, name))
+			return false;
 	sort->name = name;
 	sort->descending = descending;
 	request->sort = lappend(request->sort, sort);
@@ -424,7 +435,7 @@ static const struct
 	{"min_score", parse_min_score, "numbers above 0"},
 	{"sort", parse_sort,
 	 "\"relevance\", \"newest\", \"oldest\", a column with \"asc\" or \"desc\", and arrays of "
-	 "these"},
+	 "these, each column once"},
 	{"source", parse_source, "true, false and columns"},
 	{"suggest", parse_suggest, "true and false"},
 	{"total", parse_total, "\"exact\", false, and the number up to which to count"},
