@@ -8,9 +8,12 @@
  */
 #include "postgres.h"
 
+#include "miscadmin.h"
+
 #include "common/jsonb.h"
 #include "search/client.h"
 #include "search/product.h"
+#include "search/reply.h"
 #include "search/server.h"
 #include "search/suggest.h"
 
@@ -101,15 +104,29 @@ fill(json_t *root, const SearchTarget *target, const void *arg)
 	body_put(root, "track_total_hits", json_false());
 	body_put(root, "size",
 			 json_integer(json_array_size(source) > 0 ? suggest_candidates(suggest) : 0));
+	if (target->shared) /* it tells whose the document is */
+		body_append(source, json_string(BODY_TENANCY));
 }
 
-/* Takes the fields of a match. */
-static bool
-take_hit(Suggest *suggest, JsonbContainer *hit)
+/* Whose suggestions are being read. */
+typedef struct Reading
 {
+	const SearchTarget *target;
+	Suggest			   *suggest;
+} Reading;
+
+/* Takes the fields of a match; false: it is none of the tenant's. */
+static bool
+take_hit(const Reading *reading, JsonbContainer *hit)
+{
+	Suggest		   *suggest = reading->suggest;
 	JsonbContainer *document = tenancy_jsonb_object(hit, "_source");
+	char		   *id = tenancy_jsonb_string(hit, "_id");
 	ListCell	   *lc;
 
+	CHECK_FOR_INTERRUPTS();
+	if (id == NULL || !reply_strip(reading->target, &id, &document))
+		return false;
 	foreach (lc, suggest->fields)
 	{
 		const SuggestField *field = lfirst(lc);
@@ -145,7 +162,8 @@ take_terms(Suggest *suggest, const SuggestField *field, JsonbContainer *aggregat
 static bool
 parse(Jsonb *reply, void *arg)
 {
-	Suggest		   *suggest = arg;
+	const Reading  *reading = arg;
+	Suggest		   *suggest = reading->suggest;
 	JsonbContainer *hits = tenancy_jsonb_array(tenancy_jsonb_object(&reply->root, "hits"), "hits");
 	JsonbContainer *aggregations = tenancy_jsonb_object(&reply->root, "aggregations");
 	ListCell	   *lc;
@@ -156,7 +174,7 @@ parse(Jsonb *reply, void *arg)
 	{
 		JsonbValue *hit = getIthJsonbValueFromContainer(hits, i);
 
-		if (hit->type != jbvBinary || !take_hit(suggest, hit->val.binary.data))
+		if (hit->type != jbvBinary || !take_hit(reading, hit->val.binary.data))
 			return false;
 	}
 	foreach (lc, suggest->fields)
@@ -174,11 +192,12 @@ bool
 suggest_server(const SearchTarget *target, Suggest *suggest, const char **engine,
 			   SearchFailure *failure)
 {
+	Reading	   reading = {target, suggest};
 	ServerCall call = {.target = target,
 					   .fill = fill,
 					   .fill_arg = suggest,
 					   .parse = parse,
-					   .parse_arg = suggest,
+					   .parse_arg = &reading,
 					   .alone = suggest->request.engine == ENGINE_SERVER};
 
 	if (!server_usable(target, failure) || !server_call(&call, failure))
