@@ -4,7 +4,7 @@ EXTVERSION = $(shell sed -n "s/^default_version = '\(.*\)'/\1/p" pg_tenancy.cont
 
 # The install script is made of the parts below, in this order.
 SQL_PARTS = \
-	src/tenant/registry.sql src/sync/registry.sql \
+	src/tenant/registry.sql src/sync/registry.sql src/percentile/percentile.sql \
 	src/sync/sync_table.sql src/sync/sync.sql src/sync/index_move.sql src/sync/placement.sql src/sync/control.sql src/verify/verify.sql \
 	src/tenant/tenant.sql src/tenant/blueprint_case_studies.sql \
 	src/search/search.sql src/search/suggest.sql src/search/case_studies.sql src/cache/cache.sql \
@@ -40,7 +40,7 @@ $(OBJS): $(sort $(wildcard src/*.h src/*/*.h))
 include test/test.mk
 
 # Performance claims: one command each.
-.PHONY: bench-sync bench-fairness bench-search bench-relevance
+.PHONY: bench-sync bench-fairness bench-search bench-relevance bench-percentile
 bench-sync: all
 	bench/sync
 bench-fairness: all
@@ -49,3 +49,5 @@ bench-search: all
 	bench/search
 bench-relevance: all
 	bench/relevance
+bench-percentile: all
+	bench/percentile
