@@ -69,8 +69,9 @@ SELECT * FROM pct_differences('pct_serial');
 
 -- the same in parallel
 SET parallel_setup_cost = 0;
-SET parallel_tuple_cost = 1;
+SET parallel_tuple_cost = 0;
 SET enable_sort = off;
+SET work_mem = '1GB';
 SET min_parallel_table_scan_size = 0;
 SET max_parallel_workers_per_gather = 2;
 CREATE FUNCTION pct_plan(query text, part text) RETURNS boolean LANGUAGE plpgsql AS $$
@@ -85,6 +86,7 @@ END $$;
 SELECT pct_plan(:'query', 'Partial HashAggregate') AS partial, pct_plan(:'query', 'Gather') AS gather;
 CREATE TABLE pct_parallel AS :query;
 RESET enable_sort;
+RESET work_mem;
 SELECT * FROM pct_differences('pct_parallel');
 -- one group, whole table
 \set whole 'SELECT percentile(f8, 0.37) AS f8, percentile(num, 0.37) AS num, percentile(iv, 0.37) AS iv, percentile_discrete(num, 0.37) AS dnum, percentile_discrete(i8, 0.37) AS i8, median(f4) AS f4, percentile(ts, ARRAY[0.1, 0.9]) AS ts FROM pct_value'
