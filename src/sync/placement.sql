@@ -66,7 +66,8 @@ BEGIN
     IF old.state = 'pending' THEN
         -- it may be on its way to the server: what was made goes, another one takes its place
         UPDATE tenancy.search_index SET state = 'dropping', role = 'retired', updated_at = now() WHERE index_name = old.index_name;
-        SELECT regexp_replace(old.index_name, '[0-9]+$', '') || max(substring(i.index_name from '[0-9]+$')::integer) + 1
+        SELECT regexp_replace(old.index_name, '[0-9]+$', '')
+               || greatest(max(substring(i.index_name from '[0-9]+$')::integer), (SELECT (epoch - 1) * 100000 FROM tenancy.instance)) + 1
           INTO new_name FROM tenancy.search_index i WHERE i.tenant_id = old.tenant_id AND i.index_type = old.index_type;
         INSERT INTO tenancy.search_index (index_name, tenant_id, index_type, alias, old_aliases, body, fields, relation, shape)
         VALUES (new_name, old.tenant_id, old.index_type, old.alias, old.old_aliases, old.body, old.fields, old.relation, old.shape);
