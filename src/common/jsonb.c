@@ -50,6 +50,24 @@ tenancy_jsonb_field(JsonbContainer *object, const char *key, JsonbValue *value)
 	return getKeyJsonValueFromContainer(object, key, strlen(key), value) != NULL;
 }
 
+/* Takes the next member of an object; a value that is an array or object comes as a whole. */
+bool
+tenancy_jsonb_next(JsonbIterator **members, char **name, JsonbValue *value)
+{
+	JsonbIteratorToken token;
+	JsonbValue		   key;
+
+	while ((token = JsonbIteratorNext(members, &key, true)) != WJB_DONE)
+	{
+		if (token != WJB_KEY)
+			continue;
+		*name = pnstrdup(key.val.string.val, key.val.string.len);
+		(void) JsonbIteratorNext(members, value, true);
+		return true;
+	}
+	return false;
+}
+
 /* Finds a key whose value is an array or object. */
 static JsonbContainer *
 container_field(JsonbContainer *object, const char *key)

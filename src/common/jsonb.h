@@ -12,6 +12,8 @@ extern Jsonb *tenancy_jsonb_parse(const char *text, size_t length);
 
 /* False if object is NULL or no object, or has no such key. */
 extern bool tenancy_jsonb_field(JsonbContainer *object, const char *key, JsonbValue *value);
+/* The next member of the object that the iterator was made for; false at the end. */
+extern bool tenancy_jsonb_next(JsonbIterator **members, char **name, JsonbValue *value);
 /* NULL also if the value is of another kind. */
 extern JsonbContainer *tenancy_jsonb_object(JsonbContainer *object, const char *key);
 extern JsonbContainer *tenancy_jsonb_array(JsonbContainer *object, const char *key);

@@ -51,20 +51,14 @@ declared_fields(JsonbContainer *declared)
 static List *
 word_fields(JsonbContainer *properties)
 {
-	JsonbIterator	  *it = JsonbIteratorInit(properties);
-	JsonbIteratorToken token;
-	JsonbValue		   key;
-	List			  *fields = NIL;
+	JsonbIterator *it = JsonbIteratorInit(properties);
+	char		  *name;
+	JsonbValue	   value;
+	List		  *fields = NIL;
 
-	while ((token = JsonbIteratorNext(&it, &key, true)) != WJB_DONE)
+	while (tenancy_jsonb_next(&it, &name, &value))
 	{
-		char *name;
-		char *type;
-
-		if (token != WJB_KEY)
-			continue;
-		name = pnstrdup(key.val.string.val, key.val.string.len);
-		type = tenancy_jsonb_string(tenancy_jsonb_object(properties, name), "type");
+		char *type = tenancy_jsonb_string(tenancy_jsonb_object(properties, name), "type");
 		if (type != NULL && (strcmp(type, "text") == 0 || strcmp(type, "keyword") == 0))
 			fields = add_field(fields, name, pstrdup("1"));
 	}

@@ -62,27 +62,20 @@ is_ordered(JsonbContainer *property)
 static char *
 find_property(const SearchTarget *target, const char *name, bool (*wanted)(JsonbContainer *))
 {
-	JsonbContainer	  *property = tenancy_jsonb_object(target->properties, name);
-	JsonbContainer	  *fields = tenancy_jsonb_object(property, "fields");
-	JsonbIterator	  *it;
-	JsonbIteratorToken token;
-	JsonbValue		   key;
+	JsonbContainer *property = tenancy_jsonb_object(target->properties, name);
+	JsonbContainer *fields = tenancy_jsonb_object(property, "fields");
+	JsonbIterator  *it;
+	char		   *field;
+	JsonbValue		value;
 
 	if (wanted(property))
 		return pstrdup(name);
 	if (fields == NULL)
 		return NULL;
 	it = JsonbIteratorInit(fields);
-	while ((token = JsonbIteratorNext(&it, &key, true)) != WJB_DONE)
-	{
-		char *field;
-
-		if (token != WJB_KEY)
-			continue;
-		field = pnstrdup(key.val.string.val, key.val.string.len);
+	while (tenancy_jsonb_next(&it, &field, &value))
 		if (wanted(tenancy_jsonb_object(fields, field)))
 			return psprintf("%s.%s", name, field);
-	}
 	return NULL;
 }
 

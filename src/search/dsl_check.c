@@ -55,21 +55,17 @@ typedef void (*Visit)(const Rule *rules, const char *key, const JsonbValue *valu
 static void
 visit_keys(JsonbContainer *object, Visit visit, const Rule *rules, int depth)
 {
-	JsonbIterator	  *it = JsonbIteratorInit(object);
-	JsonbIteratorToken token;
-	JsonbValue		   key;
-	JsonbValue		   value;
+	JsonbIterator *it = JsonbIteratorInit(object);
+	char		  *name;
+	JsonbValue	   value;
 
 	check_stack_depth();
 	CHECK_FOR_INTERRUPTS();
-	while ((token = JsonbIteratorNext(&it, &key, true)) != WJB_DONE)
+	while (tenancy_jsonb_next(&it, &name, &value))
 	{
-		if (token != WJB_KEY)
-			continue;
-		(void) JsonbIteratorNext(&it, &value, true);
 		if (depth > DEPTH_MAX)
 			refuse("...", "It is nested too deeply.");
-		visit(rules, pnstrdup(key.val.string.val, key.val.string.len), &value, depth);
+		visit(rules, name, &value, depth);
 	}
 }
 

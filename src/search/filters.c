@@ -102,20 +102,13 @@ parse_exists(const char *name, const JsonbValue *value)
 static SearchFilter *
 parse_range(const char *name, JsonbContainer *object)
 {
-	SearchFilter	  *range = new_filter(name, FILTER_RANGE, JsonContainerSize(object));
-	JsonbIterator	  *it = JsonbIteratorInit(object);
-	JsonbIteratorToken token;
-	JsonbValue		   key;
-	JsonbValue		   value;
+	SearchFilter  *range = new_filter(name, FILTER_RANGE, JsonContainerSize(object));
+	JsonbIterator *it = JsonbIteratorInit(object);
+	char		  *word;
+	JsonbValue	   value;
 
-	while ((token = JsonbIteratorNext(&it, &key, true)) != WJB_DONE)
+	while (tenancy_jsonb_next(&it, &word, &value))
 	{
-		char *word;
-
-		if (token != WJB_KEY)
-			continue;
-		word = pnstrdup(key.val.string.val, key.val.string.len);
-		(void) JsonbIteratorNext(&it, &value, true);
 		if (!is_bound(word))
 			refuse_filter(name, psprintf("\"%s\" is none of gt, gte, lt, lte.", word));
 		add_bound(range, word, &value);
@@ -143,22 +136,15 @@ parse_not(const char *name, const JsonbValue *value)
 static List *
 parse_conditions(List *list, const char *name, JsonbContainer *object)
 {
-	SearchFilter	  *range = new_filter(name, FILTER_RANGE, JsonContainerSize(object));
-	JsonbIterator	  *it = JsonbIteratorInit(object);
-	JsonbIteratorToken token;
-	JsonbValue		   key;
-	JsonbValue		   value;
+	SearchFilter  *range = new_filter(name, FILTER_RANGE, JsonContainerSize(object));
+	JsonbIterator *it = JsonbIteratorInit(object);
+	char		  *word;
+	JsonbValue	   value;
 
 	if (JsonContainerSize(object) == 0)
 		refuse_filter(name, "It has no condition.");
-	while ((token = JsonbIteratorNext(&it, &key, true)) != WJB_DONE)
+	while (tenancy_jsonb_next(&it, &word, &value))
 	{
-		char *word;
-
-		if (token != WJB_KEY)
-			continue;
-		word = pnstrdup(key.val.string.val, key.val.string.len);
-		(void) JsonbIteratorNext(&it, &value, true);
 		if (is_bound(word))
 			add_bound(range, word, &value);
 		else if (strcmp(word, "exists") == 0)
@@ -173,10 +159,8 @@ parse_conditions(List *list, const char *name, JsonbContainer *object)
 
 /* Reads what filters one column. */
 static List *
-parse_filter(List *list, const JsonbValue *key, const JsonbValue *value)
+parse_filter(List *list, const char *name, const JsonbValue *value)
 {
-	char *name = pnstrdup(key->val.string.val, key->val.string.len);
-
 	if (value->type == jbvBinary && JsonContainerIsObject(value->val.binary.data))
 		return parse_conditions(list, name, value->val.binary.data);
 	return lappend(list, parse_simple(name, value));
@@ -186,18 +170,12 @@ parse_filter(List *list, const JsonbValue *key, const JsonbValue *value)
 List *
 search_filters_parse(Jsonb *filters)
 {
-	JsonbIterator	  *it = search_open_object(filters, "filters");
-	JsonbIteratorToken token;
-	JsonbValue		   key;
-	JsonbValue		   value;
-	List			  *list = NIL;
+	JsonbIterator *it = search_open_object(filters, "filters");
+	char		  *name;
+	JsonbValue	   value;
+	List		  *list = NIL;
 
-	while ((token = JsonbIteratorNext(&it, &key, true)) != WJB_DONE)
-	{
-		if (token != WJB_KEY)
-			continue;
-		(void) JsonbIteratorNext(&it, &value, true);
-		list = parse_filter(list, &key, &value);
-	}
+	while (tenancy_jsonb_next(&it, &name, &value))
+		list = parse_filter(list, name, &value);
 	return list;
 }

@@ -476,16 +476,10 @@ parse_option(SearchRequest *request, const char *name, const JsonbValue *value)
 void
 search_options_parse(SearchRequest *request, Jsonb *options)
 {
-	JsonbIterator	  *it = search_open_object(options, "options");
-	JsonbIteratorToken token;
-	JsonbValue		   key;
-	JsonbValue		   value;
+	JsonbIterator *it = search_open_object(options, "options");
+	char		  *name;
+	JsonbValue	   value;
 
-	while ((token = JsonbIteratorNext(&it, &key, true)) != WJB_DONE)
-	{
-		if (token != WJB_KEY)
-			continue;
-		(void) JsonbIteratorNext(&it, &value, true);
-		parse_option(request, pnstrdup(key.val.string.val, key.val.string.len), &value);
-	}
+	while (tenancy_jsonb_next(&it, &name, &value))
+		parse_option(request, name, &value);
 }

@@ -92,18 +92,12 @@ parse_option(Suggest *suggest, const char *name, const JsonbValue *value)
 static void
 parse_options(Suggest *suggest, Jsonb *options)
 {
-	JsonbIterator	  *it = search_open_object(options, "options");
-	JsonbIteratorToken token;
-	JsonbValue		   key;
-	JsonbValue		   value;
+	JsonbIterator *it = search_open_object(options, "options");
+	char		  *name;
+	JsonbValue	   value;
 
-	while ((token = JsonbIteratorNext(&it, &key, true)) != WJB_DONE)
-	{
-		if (token != WJB_KEY)
-			continue;
-		(void) JsonbIteratorNext(&it, &value, true);
-		parse_option(suggest, pnstrdup(key.val.string.val, key.val.string.len), &value);
-	}
+	while (tenancy_jsonb_next(&it, &name, &value))
+		parse_option(suggest, name, &value);
 }
 
 /* Reads the arguments. */

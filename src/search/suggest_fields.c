@@ -28,22 +28,15 @@ is_one_of(JsonbContainer *property, const char *const *types)
 static char *
 find_part(JsonbContainer *property, const char *name, const char *const *types, const char *wanted)
 {
-	JsonbContainer	  *parts = tenancy_jsonb_object(property, "fields");
-	JsonbIterator	  *it = parts ? JsonbIteratorInit(parts) : NULL;
-	JsonbIteratorToken token;
-	JsonbValue		   key;
+	JsonbContainer *parts = tenancy_jsonb_object(property, "fields");
+	JsonbIterator  *it = parts ? JsonbIteratorInit(parts) : NULL;
+	char		   *part;
+	JsonbValue		value;
 
-	while (it != NULL && (token = JsonbIteratorNext(&it, &key, true)) != WJB_DONE)
-	{
-		char *part;
-
-		if (token != WJB_KEY)
-			continue;
-		part = pnstrdup(key.val.string.val, key.val.string.len);
+	while (it != NULL && tenancy_jsonb_next(&it, &part, &value))
 		if (is_one_of(tenancy_jsonb_object(parts, part), types) &&
 			(wanted == NULL || strcmp(part, wanted) == 0))
 			return psprintf("%s.%s", name, part);
-	}
 	return NULL;
 }
 
