@@ -18,6 +18,8 @@
 #include "common/spi.h"
 #include "search/caller.h"
 #include "search/hydrate.h"
+#include "search/statement.h"
+#include "sink/doc_id.h"
 
 /* A key column, and the hits' values of it. */
 typedef struct KeyColumn
@@ -63,35 +65,19 @@ read_columns(Hydration *hydration, const SearchTarget *target)
 	return hydration->nkeys > 0;
 }
 
-/* Splits an id as sink_doc_id has joined it; false: it has another number of parts. */
+/* Splits an id into the texts of its key columns; false: it has another number of parts. */
 static bool
 split_id(const char *id, int nkeys, char **parts)
 {
-	char *out = palloc(strlen(id) + 1);
-	int	  n = 0;
+	StringInfoData key;
+	char		  *part;
+	int			   n = 0;
 
-	if (nkeys == 1)
-	{
-		parts[0] = strcpy(out, id);
-		return true;
-	}
-	parts[n++] = out;
-	for (; *id != '\0'; id++)
-	{
-		if (*id == ':' && n == nkeys)
-			return false;
-		if (*id == ':')
-		{
-			*out++ = '\0';
-			parts[n++] = out;
-			continue;
-		}
-		if (*id == '\\' && id[1] != '\0')
-			id++;
-		*out++ = *id;
-	}
-	*out = '\0';
-	return n == nkeys;
+	initStringInfo(&key);
+	sink_append_doc_key(&key, id, nkeys);
+	for (part = key.data; part < key.data + key.len && n < nkeys; part += strlen(part) + 1)
+		parts[n++] = part;
+	return n == nkeys && part == key.data + key.len;
 }
 
 /* Takes the key out of a hit's id; false: it is none. */
@@ -149,10 +135,7 @@ write_query(const Hydration *hydration, const SearchRequest *request)
 	appendStringInfoString(&sql, ") WITH ORDINALITY u(");
 	for (int i = 0; i < hydration->nkeys; i++)
 		appendStringInfo(&sql, "k%d, ", i);
-	appendStringInfo(&sql, "n) JOIN %s t ON %s",
-					 quote_qualified_identifier(get_namespace_name(RelationGetNamespace(table)),
-												RelationGetRelationName(table)),
-					 condition.data);
+	appendStringInfo(&sql, "n) JOIN %s t ON %s", statement_table(table), condition.data);
 	return sql.data;
 }
 

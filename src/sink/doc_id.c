@@ -40,6 +40,20 @@ sink_append_doc_id(StringInfo out, const char *key, int key_length)
 	}
 }
 
+/* Appends the key that an id was made from, each part of it ended by a zero byte. */
+void
+sink_append_doc_key(StringInfo out, const char *id, int nkeys)
+{
+	for (const char *c = id; *c != '\0'; c++)
+	{
+		if (nkeys > 1 && *c == '\\' && c[1] != '\0')
+			appendStringInfoChar(out, *++c);
+		else
+			appendStringInfoChar(out, nkeys > 1 && *c == ':' ? '\0' : *c);
+	}
+	appendStringInfoChar(out, '\0');
+}
+
 /*
  * Appends what stands before the id where part is one of a shared index, NULL: nothing.  A part
  * has no colon, so different parts never share an id.

@@ -150,14 +150,7 @@ append_key(StringInfo keys, const char *id, int nkeys)
 	int32 length = 0;
 
 	appendBinaryStringInfo(keys, (char *) &length, sizeof(length));
-	for (const char *c = id; *c != '\0'; c++)
-	{
-		if (nkeys > 1 && *c == '\\' && c[1] != '\0')
-			appendStringInfoChar(keys, *++c);
-		else
-			appendStringInfoChar(keys, nkeys > 1 && *c == ':' ? '\0' : *c);
-	}
-	appendStringInfoChar(keys, '\0');
+	sink_append_doc_key(keys, id, nkeys);
 	length = keys->len - start - sizeof(length);
 	memcpy(keys->data + start, &length, sizeof(length));
 }
