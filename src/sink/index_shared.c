@@ -61,26 +61,40 @@ took_alias_added(IndexJob *job, const HttpReply *reply)
 		index_job_end_with_reply(job, reply);
 }
 
-/* GET /_alias/ALIAS has been answered: it must be nobody's, or ours. */
-static void
-took_alias_owner(IndexJob *job, const HttpReply *reply)
+/*
+ * Reads the answer to GET /_alias/ALIAS: whether the alias is the job's part's, and how many
+ * indices have it.  False: it is an error, with which the job has ended.
+ */
+static bool
+read_owner(IndexJob *job, const HttpReply *reply, bool *ours, size_t *owners)
 {
 	json_t *root;
-	bool	ours;
 
 	if (reply->status != 200 && reply->status != 404)
 	{
 		index_job_end_with_reply(job, reply);
-		return;
+		return false;
 	}
 	root = json_loadb(reply->body, reply->length, 0, NULL);
-	ours = index_is_alias_of(json_object_get(root, job->physical), job->alias, job->part) &&
-		   json_object_size(root) == 1;
+	*ours = index_is_alias_of(json_object_get(root, job->physical), job->alias, job->part);
+	*owners = json_object_size(root);
 	json_decref(root);
+	return true;
+}
+
+/* GET /_alias/ALIAS has been answered: it must be nobody's, or ours. */
+static void
+took_alias_owner(IndexJob *job, const HttpReply *reply)
+{
+	bool   ours;
+	size_t owners;
+
+	if (!read_owner(job, reply, &ours, &owners))
+		return;
 	if (reply->status == 404)
 		index_job_ask(job, took_alias_added, "POST", "/_aliases",
 					  psprintf("{\"actions\":[%s]}", index_alias_action(job, job->alias)));
-	else if (ours)
+	else if (ours && owners == 1)
 		index_alter(job);
 	else
 	{
@@ -168,17 +182,11 @@ took_alias_removed(IndexJob *job, const HttpReply *reply)
 static void
 took_last_owner(IndexJob *job, const HttpReply *reply)
 {
-	json_t *root;
-	bool	ours;
+	bool   ours;
+	size_t owners;
 
-	if (reply->status != 200 && reply->status != 404)
-	{
-		index_job_end_with_reply(job, reply);
+	if (!read_owner(job, reply, &ours, &owners))
 		return;
-	}
-	root = json_loadb(reply->body, reply->length, 0, NULL);
-	ours = index_is_alias_of(json_object_get(root, job->physical), job->alias, job->part);
-	json_decref(root);
 	if (ours)
 		index_job_ask(job, took_alias_removed, "POST", "/_aliases",
 					  psprintf("{\"actions\":[{\"remove\":{\"index\":\"%s\",\"alias\":\"%s\"}}]}",

@@ -172,11 +172,7 @@ search_provision_trouble(void)
 char *
 search_own_alias(MemoryContext context, const char *index_name)
 {
-	char *alias = MemoryContextAlloc(context, strlen(index_name) + sizeof(INDEX_OWN_ALIAS));
-
-	strcpy(alias, index_name);
-	strcat(alias, INDEX_OWN_ALIAS);
-	return alias;
+	return MemoryContextStrdup(context, psprintf("%s" INDEX_OWN_ALIAS, index_name));
 }
 
 /* Part of a shared index that the registry has under a name: id of the tenant and generation. */

@@ -9,13 +9,13 @@
 #include "postgres.h"
 
 #include "catalog/pg_type.h"
-#include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/hsearch.h"
 #include "utils/inval.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 
+#include "common/array.h"
 #include "common/spi.h"
 #include "sink/provision.h"
 #include "sink/template.h"
@@ -106,17 +106,17 @@ text_array(int column, int *count)
 {
 	bool   isnull;
 	Datum  value = tenancy_spi_datum(0, column, &isnull);
-	Datum *elements;
+	List  *texts;
 	char **strings;
 
 	*count = 0;
 	if (isnull)
 		return NULL;
-	deconstruct_array(DatumGetArrayTypeP(value), TEXTOID, -1, false, TYPALIGN_INT, &elements, NULL,
-					  count);
+	texts = tenancy_text_list(value);
+	*count = list_length(texts);
 	strings = MemoryContextAlloc(target_context, (*count + 1) * sizeof(char *));
 	for (int i = 0; i < *count; i++)
-		strings[i] = MemoryContextStrdup(target_context, TextDatumGetCString(elements[i]));
+		strings[i] = MemoryContextStrdup(target_context, list_nth(texts, i));
 	return strings;
 }
 
