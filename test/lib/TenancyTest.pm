@@ -14,7 +14,7 @@ use TenancyServers;
 use TenancyCompare;
 
 our @EXPORT = (
-	qw(tenancy_node need_servers wait_until sync_wait redis_cmd worker_pids),
+	qw(tenancy_node need_servers each_product wait_until sync_wait redis_cmd worker_pids),
 	@TenancyCompare::EXPORT);
 
 # tenancy_node(NAME [, search => ..., redis => ..., preload => 0, wal_level => 'replica', conf => TEXT]):
@@ -54,6 +54,27 @@ sub need_servers
 		next if $there;
 		die "$name can't be had here\n" if $ENV{TENANCY_REQUIRE_SERVERS};
 		Test::More::plan(skip_all => "$name can't be had here");
+	}
+	return;
+}
+
+# each_product(CODE, MUST, MAY...): starts search servers one after the other and calls CODE with its name and itself.  Those
+# that may be there are used only where they are in the cache already: nobody fetches them for this.
+sub each_product
+{
+	my ($code, $must, @may) = @_;
+	my ($cache) = grep { defined && -d } $ENV{PG_TENANCY_CACHE}, '/var/cache/pg_tenancy', "$ENV{HOME}/.cache/pg_tenancy";
+	for my $product ($must, grep { $cache && glob("$cache/$_-*/.complete") } @may)
+	{
+		my $search = eval { TenancySearch->start($product) };
+		if (!$search)
+		{
+			Test::More::diag("$product does not start here: $@");
+			Test::More::fail("$product starts") if $product eq $must || $ENV{TENANCY_REQUIRE_SERVERS};
+			next;
+		}
+		$code->($product, $search);
+		$search->stop;
 	}
 	return;
 }

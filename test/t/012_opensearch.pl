@@ -10,21 +10,8 @@ use TenancyLoad;
 
 need_servers('opensearch2');
 
-# Products that nobody fetches for this test are used only if they are in the cache already.
-my ($cache) = grep { defined && -d } $ENV{PG_TENANCY_CACHE}, '/var/cache/pg_tenancy', "$ENV{HOME}/.cache/pg_tenancy";
-my @products = ('opensearch2');
-push @products, 'opensearch' . 3 if $cache && glob("$cache/opensearch3-*/.complete");
-push @products, 'elasticsearch' . 9 if $cache && glob("$cache/elasticsearch9-*/.complete");
-
-for my $product (@products)
-{
-	my $search = eval { TenancySearch->start($product) };
-	if (!$search)
-	{
-		diag("$product does not start here: $@");
-		fail("$product starts") if $product eq 'opensearch2' || $ENV{TENANCY_REQUIRE_SERVERS};
-		next;
-	}
+each_product(sub {
+	my ($product, $search) = @_;
 	my $node = tenancy_node($product, search => $search);
 	$node->start;
 	my $sql = sub { $node->safe_psql('postgres', join(';', @_)) };
@@ -75,6 +62,5 @@ SQL
 	$sql->("SELECT tenant_drop('zoo', purge => true)");
 	ok(wait_until(sub { !defined $search->count('animal_tenant_zoo') }, 60), "$product: the index of a dropped tenant goes");
 	$node->stop;
-	$search->stop;
-}
+}, 'opensearch2', 'opensearch' . 3, 'elasticsearch' . 9);
 done_testing();

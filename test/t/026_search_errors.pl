@@ -2,11 +2,11 @@
 
 use strict;
 use warnings;
-use IO::Socket::INET;
 use Test::More;
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use TenancyTest;
+use TenancyLiar;
 
 # What the server says to a search; it is chosen by the text that is searched for.
 my %replies = (
@@ -22,35 +22,14 @@ my %replies = (
 	broken => [ 500, 'Internal Server Error' ],
 );
 
-# Answers one connection after the other, each in a process of its own.
-sub serve
-{
-	my ($socket) = @_;
-	$SIG{CHLD} = 'IGNORE';
-	while (my $client = $socket->accept)
-	{
-		next if fork;
-		while (defined(my $line = <$client>))
-		{
-			my ($length, $path) = (0, $line);
-			while (defined($line = <$client>) && $line !~ /^\r?\n$/) { $length = $1 if $line =~ /^content-length:\s*(\d+)/i }
-			my $body = '';
-			read($client, $body, $length) if $length;
-			my ($kind) = grep { $body =~ /"$_"/ } sort keys %replies;
-			my ($status, $text) = $path =~ /_search/ && $kind ? @{ $replies{$kind} } : (404, '{}');
-			printf $client "HTTP/1.1 %d X\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s", $status, length $text, $text;
-		}
-		exit 0;
-	}
-}
-
-my $socket = IO::Socket::INET->new(LocalAddr => '127.0.0.1', LocalPort => 0, Listen => 20, ReuseAddr => 1) or die $!;
-my $server = fork // die $!;
-if ($server == 0) { serve($socket); exit 0 }
-END { kill 'TERM', $server if $server }
+my $liar = TenancyLiar->start(sub {
+	my ($body) = @_;
+	my ($kind) = grep { $body =~ /"$_"/ } sort keys %replies;
+	return $kind ? @{ $replies{$kind} } : ();
+});
 
 # The library is not preloaded: each session has its own circuit breaker.
-my $node = tenancy_node('errors', preload => 0, conf => "tenancy.search_url = 'http://127.0.0.1:" . $socket->sockport . "'\n");
+my $node = tenancy_node('errors', preload => 0, conf => "tenancy.search_url = '" . $liar->url . "'\n");
 $node->start;
 $node->safe_psql('postgres', <<'SQL');
 CREATE EXTENSION pg_tenancy;
@@ -83,9 +62,7 @@ for my $kind (qw(forbidden broken))
 	is(search($kind, '{}'), 'postgresql', "$kind: PostgreSQL answers instead");
 }
 like(search('good', '{"engine": "server"}'), qr/^(?:elasticsearch|opensearch|server)$/, 'a good answer is taken');
-kill 'TERM', $server;
-waitpid $server, 0;
-close $socket;
+$liar->stop;
 is(search('good', '{"engine": "server"}'), 'TN008', 'nobody there: TN008');
 is(search('good', '{}'), 'postgresql', 'nobody there: PostgreSQL answers');
 

@@ -10,19 +10,8 @@ use TenancyFind;
 
 need_servers('opensearch2');
 
-# Products that nobody fetches for this test are used only if they are in the cache already.
-my ($cache) = grep { defined && -d } $ENV{PG_TENANCY_CACHE}, '/var/cache/pg_tenancy', "$ENV{HOME}/.cache/pg_tenancy";
-my @products = ('opensearch2', grep { $cache && glob("$cache/$_-*/.complete") } 'opensearch' . 3, 'elasticsearch' . 9);
-
-for my $product (@products)
-{
-	my $search = eval { TenancySearch->start($product) };
-	if (!$search)
-	{
-		diag("$product does not start here: $@");
-		fail("$product starts") if $product eq 'opensearch2' || $ENV{TENANCY_REQUIRE_SERVERS};
-		next;
-	}
+each_product(sub {
+	my ($product, $search) = @_;
 	my $node = tenancy_node($product, search => $search);
 	$node->start;
 	find_setup($node, $search);
@@ -36,6 +25,5 @@ for my $product (@products)
 	is(find($node, 'acme', '$${"query": {"terms": {"industry": {"index": "case_studies_tenant_rival", "id": "1", "path": "industry"}}}}$$', 'tenant_search_dsl')->{error}, '22023', "$product: dsl looks nothing up");
 	is(find($node, 'acme', '$${"aggs": {"n": {"terms": {"field": "industry"}}}}$$', 'tenant_search_dsl')->{aggregations}{n}{sum_other_doc_count}, 0, "$product: dsl counts");
 	$node->stop;
-	$search->stop;
-}
+}, 'opensearch2', 'opensearch' . 3, 'elasticsearch' . 9);
 done_testing();

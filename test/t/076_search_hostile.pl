@@ -3,11 +3,11 @@
 
 use strict;
 use warnings;
-use IO::Socket::INET;
 use Test::More;
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use TenancyTest;
+use TenancyLiar;
 
 # A reply to a search with these hits, and what else.
 sub reply
@@ -68,36 +68,17 @@ sub send_long
 	return;
 }
 
-# Answers one connection after the other, each in a process of its own; the searched text says how.
-sub serve
-{
-	my ($socket) = @_;
-	$SIG{CHLD} = 'IGNORE';
-	while (my $client = $socket->accept)
-	{
-		next if fork;
-		while (defined(my $line = <$client>))
-		{
-			my ($length, $path) = (0, $line);
-			while (defined($line = <$client>) && $line !~ /^\r?\n$/) { $length = $1 if $line =~ /^content-length:\s*(\d+)/i }
-			my $body = '';
-			read($client, $body, $length) if $length;
-			my ($kind) = $body =~ /"query":"(\w+)"/;
-			if ($path =~ /_search/ && ($kind // '') eq 'hundred') { send_long($client, 100); last }
-			my ($status, $text) = $path =~ /_search/ && $kind ? (200, $replies{$kind}) : (404, '{}');
-			printf $client "HTTP/1.1 %d X\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s", $status, length $text, $text;
-		}
-		exit 0;
-	}
-}
-
-my $socket = IO::Socket::INET->new(LocalAddr => '127.0.0.1', LocalPort => 0, Listen => 20, ReuseAddr => 1) or die $!;
-my $server = fork // die $!;
-if ($server == 0) { serve($socket); exit 0 }
-END { kill 'TERM', $server if $server }
+# The searched text says how it answers.
+my $liar = TenancyLiar->start(sub {
+	my ($body, $client) = @_;
+	my ($kind) = $body =~ /"query":"(\w+)"/;
+	return () unless $kind;
+	if ($kind eq 'hundred') { send_long($client, 100); return 'said' }
+	return (200, $replies{$kind});
+});
 
 # The library is not preloaded: each session has its own circuit breaker.
-my $node = tenancy_node('hostile', preload => 0, conf => "tenancy.search_url = 'http://127.0.0.1:" . $socket->sockport . "'\n");
+my $node = tenancy_node('hostile', preload => 0, conf => "tenancy.search_url = '" . $liar->url . "'\n");
 $node->start;
 $node->safe_psql('postgres', <<'SQL');
 CREATE EXTENSION pg_tenancy;
@@ -139,9 +120,7 @@ is(scalar @rss, 11, '10,000 searches in one session');
 cmp_ok($rss[9] - $rss[1], '<', 20_000, 'its memory does not grow: less than 2 kB a search');
 cmp_ok($rss[10] - $rss[1], '<', 200_000, 'nor does a reply of 100 MB stay');
 
-kill 'TERM', $server;
-waitpid $server, 0;
-close $socket;
+$liar->stop;
 is(session(q{SELECT state_of('good', '{"engine": "server"}')}, q{SELECT state_of('good', '{}')}), "TN008\npostgresql", 'nobody there: TN008');
 $node->stop;
 done_testing();
