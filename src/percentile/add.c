@@ -41,9 +41,9 @@ state_of(FunctionCallInfo fcinfo)
 }
 
 /* A transition function whose value's key is the expression. */
-#define ADD(name, key)                              \
-	PG_FUNCTION_INFO_V1(name);                      \
-	Datum name(PG_FUNCTION_ARGS)                    \
+#define ADD(type, key)                              \
+	PG_FUNCTION_INFO_V1(percentile_add_##type);     \
+	Datum percentile_add_##type(PG_FUNCTION_ARGS)   \
 	{                                               \
 		PercentileKeys *list = state_of(fcinfo);    \
                                                     \
@@ -54,11 +54,4 @@ state_of(FunctionCallInfo fcinfo)
 		PG_RETURN_POINTER(list);                    \
 	}
 
-ADD(percentile_add_float8, percentile_key_of_float8(PG_GETARG_FLOAT8(1)))
-ADD(percentile_add_float4, percentile_key_of_float8(PG_GETARG_FLOAT4(1)))
-ADD(percentile_add_numeric, percentile_key_of_float8(percentile_numeric_float8(PG_GETARG_DATUM(1))))
-ADD(percentile_add_int2, percentile_key_of_int64(PG_GETARG_INT16(1)))
-ADD(percentile_add_int4, percentile_key_of_int64(PG_GETARG_INT32(1)))
-ADD(percentile_add_int8, percentile_key_of_int64(PG_GETARG_INT64(1)))
-ADD(percentile_add_date, percentile_key_of_int64(PG_GETARG_DATEADT(1)))
-ADD(percentile_add_timestamp, percentile_key_of_int64(PG_GETARG_TIMESTAMP(1)))
+PERCENTILE_EACH_TYPE(ADD)

@@ -85,6 +85,17 @@ percentile_int64_of_key(uint64 key)
 	return (int64) (key ^ UINT64CONST(0x8000000000000000));
 }
 
+/* Each type of value, and the key of a transition function's value. */
+#define PERCENTILE_EACH_TYPE(FOR)                                                         \
+	FOR(float8, percentile_key_of_float8(PG_GETARG_FLOAT8(1)))                            \
+	FOR(float4, percentile_key_of_float8(PG_GETARG_FLOAT4(1)))                            \
+	FOR(numeric, percentile_key_of_float8(percentile_numeric_float8(PG_GETARG_DATUM(1)))) \
+	FOR(int2, percentile_key_of_int64(PG_GETARG_INT16(1)))                                \
+	FOR(int4, percentile_key_of_int64(PG_GETARG_INT32(1)))                                \
+	FOR(int8, percentile_key_of_int64(PG_GETARG_INT64(1)))                                \
+	FOR(date, percentile_key_of_int64(PG_GETARG_DATEADT(1)))                              \
+	FOR(timestamp, percentile_key_of_int64(PG_GETARG_TIMESTAMP(1)))
+
 /* Adds a key; fcinfo, of a transition function, is for what a file needs. */
 static inline void
 percentile_keys_add(PercentileKeys *list, uint64 key, FunctionCallInfo fcinfo)

@@ -210,11 +210,4 @@ frame_of(FunctionCallInfo fcinfo)
 	MOVE(percentile_enter_##type, key, add_key) \
 	MOVE(percentile_leave_##type, key, remove_key)
 
-ENTER_AND_LEAVE(float8, percentile_key_of_float8(PG_GETARG_FLOAT8(1)))
-ENTER_AND_LEAVE(float4, percentile_key_of_float8(PG_GETARG_FLOAT4(1)))
-ENTER_AND_LEAVE(numeric, percentile_key_of_float8(percentile_numeric_float8(PG_GETARG_DATUM(1))))
-ENTER_AND_LEAVE(int2, percentile_key_of_int64(PG_GETARG_INT16(1)))
-ENTER_AND_LEAVE(int4, percentile_key_of_int64(PG_GETARG_INT32(1)))
-ENTER_AND_LEAVE(int8, percentile_key_of_int64(PG_GETARG_INT64(1)))
-ENTER_AND_LEAVE(date, percentile_key_of_int64(PG_GETARG_DATEADT(1)))
-ENTER_AND_LEAVE(timestamp, percentile_key_of_int64(PG_GETARG_TIMESTAMP(1)))
+PERCENTILE_EACH_TYPE(ENTER_AND_LEAVE)
