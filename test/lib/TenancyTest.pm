@@ -14,7 +14,7 @@ use TenancyServers;
 use TenancyCompare;
 
 our @EXPORT = (
-	qw(tenancy_node need_servers each_product wait_until sync_wait redis_cmd worker_pids),
+	qw(tenancy_node need_servers each_product wait_until sync_wait redis_cmd worker_pids kill_worker),
 	@TenancyCompare::EXPORT);
 
 # tenancy_node(NAME [, search => ..., redis => ..., preload => 0, wal_level => 'replica', conf => TEXT]):
@@ -114,6 +114,18 @@ sub worker_pids
 	my ($node, $pattern) = @_;
 	return split /\n/, $node->safe_psql('postgres',
 		"SELECT pid FROM pg_stat_activity WHERE backend_type LIKE '$pattern' ORDER BY pid");
+}
+
+# kill -9 of the only worker of a type; true once the server has a new worker of that type, or of another one that is always
+# there: the old ones are listed until the postmaster hears of the death, and the server answers until then.
+sub kill_worker
+{
+	my ($node, $type, $always) = @_;
+	$always //= $type;
+	my ($before) = worker_pids($node, $always);
+	my ($killed) = worker_pids($node, $type) or return 0;
+	kill 'KILL', $killed;
+	return wait_until(sub { my @now = eval { worker_pids($node, $always) }; @now == 1 && $now[0] ne $before }, 60);
 }
 
 1;

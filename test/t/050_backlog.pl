@@ -89,16 +89,14 @@ cmp_ok(backlog(), '>', 5000, 'the keys are in the backlog');
 my $left = backlog();
 $search->start;
 ok(wait_until(sub { backlog() < $left }, 120), 'back: the backlog gets shorter');
-kill 'KILL', search_pid();
-ok(wait_until(sub { (eval { search_pid() } // $pid) != $pid }, 60), 'killed amid the backlog: another worker');
+ok(kill_worker($node, 'pg_tenancy search sink'), 'killed amid the backlog: another worker');
 sql('CALL write(100000)', 'DELETE FROM tenant_b.small WHERE id % 10 = 0', 'DELETE FROM tenant_a.large WHERE id % 10 = 0');
 $left = backlog();
 if ($left > 0)
 {
 	wait_until(sub { backlog() < $left }, 60);
-	kill 'KILL', search_pid();
+	ok(kill_worker($node, 'pg_tenancy search sink'), 'killed once more: another worker');
 }
-wait_until(sub { eval { search_pid() } }, 60);
 all_agree($node, 'postgres', $search, 'the end', 300);
 is(backlog(), 0, 'the end: the backlog is empty');
 done_testing();

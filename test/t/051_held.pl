@@ -74,8 +74,8 @@ for my $case ([ 'blocks.write', \1, 'write block' ], [ 'blocks.read_only_allow_d
 	b_goes_on("$name, later");
 	if ($setting eq 'blocks.write')
 	{
-		kill 'KILL', (worker_pids($node, 'pg_tenancy search sink'))[0];
-		ok(wait_until(sub { eval { held() } // '' eq '1' }, 60), "$name: held again after a crash");
+		ok(kill_worker($node, 'pg_tenancy search sink'), "$name: killed");
+		ok(wait_until(sub { held() == 1 }, 60), "$name: held again after a crash");
 		sql('UPDATE tenant_a.item SET n = n + 1 WHERE id BETWEEN 2000 AND 4000');
 		b_goes_on("$name, after a crash");
 		wal_is_let_go("$name, after a crash");

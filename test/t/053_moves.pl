@@ -125,10 +125,8 @@ is(join(',', $redis->keys('tenant:one:*')), 'tenant:one:other', 'template: one k
 # kill -9 right after the DDL, and DDL while no worker runs.
 for my $round (1 .. 3)
 {
-	my ($pid) = worker_pids($node, 'pg_tenancy search sink');
 	sql("ALTER TABLE tenant_one.item ADD COLUMN k$round int DEFAULT $round");
-	kill 'KILL', $pid;
-	ok(wait_until(sub { my @now = eval { worker_pids($node, 'pg_tenancy search sink') }; @now == 1 && $now[0] ne $pid }, 60), "killed, $round: the worker is back");
+	ok(kill_worker($node, 'pg_tenancy search sink'), "killed, $round: the worker is back");
 	agrees("killed, $round", 'item');
 }
 $node->append_conf('postgresql.conf', "shared_preload_libraries = ''");

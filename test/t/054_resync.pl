@@ -74,10 +74,8 @@ isnt(progress('phase', 'item'), '', 'throttled: and it is still under way');
 ok(wait_until(sub { progress('rows_done', 'item') >= 100 }, 60), 'killed: in the middle');
 for my $round (1 .. 2)
 {
-	my ($pid) = worker_pids($node, 'pg_tenancy search sink');
 	my ($before, $requested, $started) = split /\|/, progress('rows_done, requested_at, started_at', 'item');
-	kill 'KILL', $pid;
-	ok(wait_until(sub { my @now = eval { worker_pids($node, 'pg_tenancy search sink') }; @now == 1 && $now[0] ne $pid }, 60), "killed, $round: the worker is back");
+	ok(kill_worker($node, 'pg_tenancy search sink'), "killed, $round: the worker is back");
 	cmp_ok(progress('rows_done', 'item'), '>=', $before, "killed, $round: what was done is not done again");
 	is(progress('requested_at, started_at', 'item'), "$requested|$started", "killed, $round: it is the same resync");
 	ok(wait_until(sub { progress('rows_done', 'item') > $before }, 60), "killed, $round: it goes on");

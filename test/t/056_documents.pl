@@ -274,9 +274,7 @@ my $load = start_load($node, 'postgres', script => $script, writers => 3);
 for my $round (1 .. 3)
 {
 	sleep 2;
-	my ($pid) = worker_pids($node, 'pg_tenancy search sink');
-	kill 'KILL', $pid if $pid;
-	ok(wait_until(sub { my ($new) = eval { worker_pids($node, 'pg_tenancy search sink') }; $new && $new ne ($pid // 0) }, 60), "load: worker is back, $round");
+	ok(kill_worker($node, 'pg_tenancy search sink'), "load: worker is back, $round");
 }
 sleep 1;
 ok(stop_load($load) > 0, 'load: writers went through');

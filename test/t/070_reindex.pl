@@ -154,8 +154,7 @@ for my $phase (qw(creating filling verifying switching grace))
 	wait_until(sub { my $now = phase(); $now eq $phase || $now eq 'grace' }, 60) or diag(state_text());
 	my $seen = phase();
 	if ($phase eq 'filling') { $node->stop('immediate'); $node->start }
-	else { kill 'KILL', worker_pids($node, $phase eq 'verifying' ? 'pg_tenancy verify' : 'pg_tenancy search sink') }
-	wait_until(sub { eval { sql('SELECT 1') } }, 60);
+	else { kill_worker($node, $phase eq 'verifying' ? 'pg_tenancy verify' : 'pg_tenancy search sink', 'pg_tenancy search sink') }
 	over("killed while $phase (was $seen)");
 	isnt(serving('item_tenant_one'), $before, "killed while $phase: another index serves");
 }

@@ -67,7 +67,7 @@ SQL
 			my $name = "$product: to $placement, killed while $phase";
 			$sql->("SELECT tenancy.place(n, 'item', '$placement') FROM unnest(ARRAY['one', 'two']) n");
 			wait_until(sub { $moving->("phase IN ('$phase', 'grace') AND tenant = 'one'") eq '1' }, 60);
-			kill 'KILL', worker_pids($node, 'pg_tenancy search sink') if $phase ne 'none';
+			kill_worker($node, 'pg_tenancy search sink') if $phase ne 'none';
 			ok(wait_until(sub { $moving->('true') eq '0' }, 120), "$name: over") or diag($state->());
 			($placement eq 'shared' ? \&like : \&unlike)->($place_of->('one'), qr/shared/, "$name: there");
 		}
