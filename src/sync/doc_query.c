@@ -14,7 +14,6 @@
 #include "catalog/pg_type.h"
 #include "executor/tuptable.h"
 #include "miscadmin.h"
-#include "storage/latch.h"
 #include "utils/acl.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
@@ -24,16 +23,15 @@
 #include "utils/memutils.h"
 #include "utils/portal.h"
 #include "utils/syscache.h"
-#include "utils/timeout.h"
 #include "utils/typcache.h"
 
 #include "common/attempt.h"
 #include "common/compat.h"
 #include "common/errors.h"
-#include "common/guc.h"
 #include "common/spi.h"
 #include "sync/doc_query.h"
 #include "sync/doc_source.h"
+#include "sync/doc_time.h"
 #include "sync/document.h"
 #include "sync/key.h"
 #include "sync/resync.h"
@@ -60,8 +58,7 @@ typedef struct DocReader
 	DocumentWriter	 *writer;
 } DocReader;
 
-static uint64				 changes = 0;
-static volatile sig_atomic_t timed_out = false;
+static uint64 changes = 0;
 
 /* A relation changed. */
 static void
@@ -93,35 +90,6 @@ doc_query_changes(void)
 	}
 	listening = true;
 	return changes;
-}
-
-/* The row at hand takes too long. */
-static void
-on_timeout(void)
-{
-	timed_out = true;
-	QueryCancelPending = true;
-	InterruptPending = true;
-	SetLatch(MyLatch);
-}
-
-/* Bounds the time that the next row may take; 0 ends it. */
-void
-doc_query_bound_time(int ms)
-{
-	static int timeout = -1;
-
-	if (timeout < 0)
-		timeout = RegisterTimeout(USER_TIMEOUT, on_timeout);
-	if (ms > 0)
-	{
-		timed_out = false;
-		enable_timeout_after(timeout, ms);
-		return;
-	}
-	disable_timeout(timeout, false);
-	if (timed_out)
-		QueryCancelPending = false;
 }
 
 /* Describes the key columns, as far as they can be used here. */
@@ -327,14 +295,14 @@ read_rows(DocReader *reader, Portal portal, const int *numbers, int count)
 		CHECK_FOR_INTERRUPTS();
 		skip_to(reader, numbers[i]);
 		reader->start = reader->out->len;
-		doc_query_bound_time(tenancy_document_timeout);
+		doc_time_begin(reader->target->relid);
 		if (!tenancy_spi_next(portal))
 			return;
 		old = MemoryContextSwitchTo(reader->row_context);
 		take_document(reader, &reader->keys[numbers[i]], tenancy_spi_datum(0, 2, &isnull));
 		MemoryContextSwitchTo(old);
 		MemoryContextReset(reader->row_context);
-		doc_query_bound_time(0);
+		doc_time_end();
 		reader->next = numbers[i] + 1;
 	}
 	SPI_cursor_close(portal);
@@ -389,6 +357,7 @@ doc_query_begin(SpiScope *scope, Oid relid, const char *lock_timeout)
 {
 	Oid owner = owner_of(relid);
 
+	doc_time_require_end(relid);
 	require_trust(relid, owner);
 	tenancy_spi_begin_reading(scope, owner, get_namespace_name(get_rel_namespace(relid)),
 							  lock_timeout);
@@ -407,12 +376,12 @@ read_lot(void *arg)
 	SpiScope   scope;
 
 	doc_query_begin(&scope, reader->target->relid, DOC_LOCK_WAIT);
-	doc_query_bound_time(tenancy_document_timeout);
+	doc_time_begin(reader->target->relid);
 	portal = open_query(reader, n, numbers, &count);
 	read_rows(reader, portal, numbers, count);
 	if (reader->out->len < reader->most || count == 0)
 		skip_to(reader, end);
-	doc_query_bound_time(0);
+	doc_time_end();
 	tenancy_spi_end(&scope);
 }
 
@@ -432,11 +401,11 @@ is_passing(int sqlstate)
 bool
 doc_query_forgive(ErrorData *error)
 {
-	doc_query_bound_time(0);
+	doc_time_end();
 	if (error->sqlerrcode == ERRCODE_LOCK_NOT_AVAILABLE ||
 		error->sqlerrcode == ERRCODE_T_R_DEADLOCK_DETECTED)
 		return false;
-	if (!timed_out && is_passing(error->sqlerrcode))
+	if (!doc_time_is_up() && is_passing(error->sqlerrcode))
 		ReThrowError(error);
 	return true;
 }
@@ -452,7 +421,8 @@ handle_error(DocReader *reader, ErrorData *error, const char **reason)
 	reader->out->data[reader->start] = '\0';
 	if (!doc_query_forgive(error))
 		return DOCS_LOCKED;
-	*reason = timed_out ? "its document took longer than tenancy.document_timeout" : error->message;
+	*reason = doc_time_is_up() ? "its document took longer than tenancy.document_timeout"
+							   : error->message;
 	if (!reader->opened || reader->next >= reader->nkeys)
 		return DOCS_REFUSED;
 	key = &reader->keys[reader->next];
@@ -494,7 +464,7 @@ doc_query_read(const SinkTarget *target, DocKey *keys, int n, Size most, StringI
 
 		reader->opened = false;
 		reader->start = out->len;
-		timed_out = false;
+		doc_time_reset();
 		error = tenancy_try(read_lot, reader, false);
 		if (error != NULL)
 			result = handle_error(reader, error, reason);

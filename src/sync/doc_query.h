@@ -50,8 +50,6 @@ extern void doc_query_check(Oid relid, const char *document, char **key_columns,
 /* What reading of any user's query needs, in a subtransaction (tenancy_try). */
 #define DOC_LOCK_WAIT "100ms" /* the worker does nothing else meanwhile */
 extern void doc_query_begin(SpiScope *scope, Oid relid, const char *lock_timeout);
-/* 0 ends it. */
-extern void doc_query_bound_time(int ms);
 /* False: somebody holds a lock.  Throws again what is not the query's fault. */
 extern bool doc_query_forgive(ErrorData *error);
 

@@ -19,6 +19,7 @@
 #include "sink/text.h"
 #include "sync/depends_on.h"
 #include "sync/doc_query.h"
+#include "sync/doc_time.h"
 #include "sync/key.h"
 #include "sync/parent_query.h"
 #include "sync/parents.h"
@@ -160,7 +161,7 @@ mark_lot(void *arg)
 	SpiScope	scope;
 
 	doc_query_begin(&scope, lookup->target->relid, DOC_LOCK_WAIT);
-	doc_query_bound_time(tenancy_document_timeout);
+	doc_time_begin(lookup->target->relid);
 	parent_query_prepare(&query, lookup->target->relid, lookup->target->key_columns,
 						 lookup->target->nkeys, lookup->dependency);
 	while (lookup->done < lookup->n && lookup->marked < MOST_MARKED &&
@@ -168,7 +169,7 @@ mark_lot(void *arg)
 	{
 		const char *texts[INDEX_MAX_KEYS];
 
-		doc_query_bound_time(tenancy_document_timeout);
+		doc_time_begin(lookup->target->relid);
 		if (!take_values(lookup->entries[lookup->done], query.ncolumns, texts))
 			parents_mark_all(lookup->worker, lookup->entries[lookup->done]);
 		else if (query.is_key)
@@ -177,7 +178,7 @@ mark_lot(void *arg)
 			mark_found(lookup, &query, texts);
 		lookup->done++;
 	}
-	doc_query_bound_time(0);
+	doc_time_end();
 	tenancy_spi_end(&scope);
 }
 
@@ -216,7 +217,7 @@ mark_some(Lookup *lookup)
 		if (error == NULL)
 			continue;
 		if (lookup->entries[lookup->done]->attempts >= LOOKUP_ATTEMPTS)
-			doc_query_bound_time(0);
+			doc_time_end();
 		else if (!doc_query_forgive(error))
 			return true;
 		on_failure(lookup, error);

@@ -100,6 +100,12 @@ init_database(DatabaseShared *database, char *rings)
 	pg_atomic_init_u32(&database->capture_asleep, 0);
 	pg_atomic_init_u32(&database->committed, 0);
 	pg_atomic_init_u32(&database->capture_stuck, 0);
+	for (int i = 0; i < UNENDING_MAX; i++)
+	{
+		pg_atomic_init_u32(&database->unending[i].relid, InvalidOid);
+		pg_atomic_init_u64(&database->unending[i].at, 0);
+	}
+	pg_atomic_init_u32(&database->next_unending, 0);
 	pg_atomic_init_u32(&database->moves_to_verify, 0);
 	pg_atomic_init_u64(&database->captured, 0);
 	pg_atomic_init_u64(&database->confirmed, 0);

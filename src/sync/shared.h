@@ -94,6 +94,15 @@ typedef struct SinkShared
 	Ring			 *ring;
 } SinkShared;
 
+/* A relation whose documents a worker could not be kept from making but by its end. */
+typedef struct Unending
+{
+	pg_atomic_uint32 relid; /* InvalidOid: none */
+	pg_atomic_uint64 at;	/* time of that */
+} Unending;
+
+#define UNENDING_MAX 8
+
 typedef struct DatabaseShared
 {
 	Oid				 dboid;	 /* InvalidOid: free; guarded by SyncShared.lock */
@@ -107,6 +116,8 @@ typedef struct DatabaseShared
 	pg_atomic_uint64 captured;		/* LSN decoded so far */
 	pg_atomic_uint64 confirmed;		/* LSN the slot has been confirmed at */
 	SinkShared		 sinks[SINK_COUNT];
+	Unending		 unending[UNENDING_MAX];
+	pg_atomic_uint32 next_unending;
 	WorkerShared	 verify; /* the sampling one */
 	pg_atomic_uint32
 		moves_to_verify; /* 1: an index that is to replace another one is to be compared */

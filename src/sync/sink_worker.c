@@ -21,6 +21,7 @@
 #include "sync/backlog.h"
 #include "sync/batch.h"
 #include "sync/dead_letter.h"
+#include "sync/doc_time.h"
 #include "sync/hold.h"
 #include "sync/index_move.h"
 #include "sync/key.h"
@@ -386,6 +387,8 @@ chores(SinkWorker *worker)
 		resync_wake();	/* an index made again asks for its rows */
 		index_move_wake();
 	}
+	if (worker->kind == SINK_SEARCH && doc_time_expire())
+		resync_unblock();
 	show_trouble(worker);
 	moved |= backlog_spill(worker);
 	moved |= shape_pump(worker);

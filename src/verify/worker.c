@@ -23,6 +23,7 @@
 
 #include "common/compat.h"
 #include "common/errors.h"
+#include "sync/doc_time.h"
 #include "sync/key.h"
 #include "sync/running.h"
 #include "verify/request.h"
@@ -120,6 +121,7 @@ tenancy_verify_main(Datum arg)
 	BackgroundWorkerInitializeConnectionByOid(request->dboid, InvalidOid, 0);
 	SetClientEncoding(GetDatabaseEncoding());
 	key_pin_settings();
+	doc_time_init();
 	database = sync_require_running();
 	if (database == NULL)
 		ereport(ERROR, (errcode(ERRCODE_TENANCY_NOT_RUNNING),

@@ -17,6 +17,7 @@
 #include "capture/capture.h"
 #include "capture/slot.h"
 #include "common/spi.h"
+#include "sync/doc_time.h"
 #include "sync/key.h"
 #include "sync/sink_worker.h"
 #include "verify/verify.h"
@@ -91,6 +92,7 @@ tenancy_worker_main(Datum arg)
 	PG_TRY();
 	{
 		key_pin_settings();
+		doc_time_init();
 		run(database, extra[1]);
 	}
 	PG_CATCH();
