@@ -3,10 +3,10 @@
  *		Compares the shape of tables with the one that tenancy.search_index has.
  *
  * A shape is what documents depend on: columns and their types, the primary key, the leaf
- * partitions, and signs of changes that the WAL does not tell row by row.  xmin stands for
- * "somebody did this again": a column's type (an ALTER with USING), a partition's place (it was
- * detached and attached), a table's name or schema (it was away).  The file of a table tells a
- * rewrite.
+ * partitions, those of the tables that are joined with it, and signs of changes that the WAL does
+ * not tell row by row.  xmin stands for "somebody did this again": a column's type (an ALTER with
+ * USING), a partition's place (it was detached and attached), a table's name or schema (it was
+ * away).  The file of a table tells a rewrite.
  */
 #include "postgres.h"
 
@@ -36,6 +36,16 @@
 	"  SELECT jsonb_object_agg(l.oid || '/' || tree.place, l.relfilenode::bigint)"         \
 	"   FROM tree JOIN pg_class l ON l.oid = tree.relid WHERE l.relkind IN ('r', 'p')) END"
 
+/* The tables that are joined with c, and where their parts are. */
+#define JOINED_WITH_C                                                                     \
+	"SELECT jsonb_object_agg(d.joined_table, (WITH RECURSIVE tree (relid, place) AS"      \
+	"   (SELECT j.oid, '' UNION ALL SELECT h.inhrelid, h.xmin::text FROM tree"            \
+	"     JOIN pg_inherits h ON h.inhparent = tree.relid AND NOT h.inhdetachpending)"     \
+	"  SELECT jsonb_agg(tree.relid || '/' || tree.place ORDER BY tree.relid) FROM tree))" \
+	" FROM tenancy.sync_dependency d JOIN pg_class j ON j.relnamespace = c.relnamespace"  \
+	"   AND j.relname = d.joined_table AND j.relkind IN ('r', 'p')"                       \
+	" WHERE d.blueprint = s.blueprint AND d.table_name = s.table_name"
+
 #define SHAPE_OF_C                                                                             \
 	"CASE WHEN c.oid IS NOT NULL THEN (SELECT jsonb_build_object("                             \
 	" 'columns', coalesce(jsonb_object_agg(a.attnum, a.atttypid::bigint || ' ' || a.attname)," \
@@ -44,7 +54,7 @@
 	"   WHERE x.indrelid = c.oid AND x.indisprimary),"                                         \
 	" 'persistence', c.relpersistence,"                                                        \
 	" 'named', (SELECT y.xmin::text FROM pg_type y WHERE y.oid = c.reltype),"                  \
-	" 'tables', " NODES_OF_C ")" COLUMNS_OF ") END"
+	" 'tables', " NODES_OF_C ", 'joined', (" JOINED_WITH_C "))" COLUMNS_OF ") END"
 
 /* Every index that is kept, i, and the relation that should fill it, c. */
 #define INDICES                                                                    \
@@ -58,13 +68,15 @@
 	" WHERE i.state <> 'dropping' AND "
 
 /* Indices that the relations $1 filled, or should fill; partitions stand for their root. */
-#define OF_RELATIONS                                                                         \
-	"i.index_name IN (SELECT b.index_name FROM tenancy.search_index b"                       \
-	"   WHERE b.relation = ANY ($1) UNION ALL SELECT b.index_name FROM unnest($1) r (oid)"   \
-	"   JOIN pg_class d ON d.oid = coalesce(pg_partition_root(r.oid), r.oid)"                \
-	"   JOIN pg_namespace m ON m.oid = d.relnamespace"                                       \
-	"   JOIN tenancy.tenant u ON u.schema_name = m.nspname"                                  \
-	"   JOIN tenancy.sync_table v ON v.blueprint = u.blueprint AND v.table_name = d.relname" \
+#define OF_RELATIONS                                                                          \
+	"i.index_name IN (SELECT b.index_name FROM tenancy.search_index b"                        \
+	"   WHERE b.relation = ANY ($1) UNION ALL SELECT b.index_name FROM unnest($1) r (oid)"    \
+	"   JOIN pg_class d ON d.oid = coalesce(pg_partition_root(r.oid), r.oid)"                 \
+	"   JOIN pg_namespace m ON m.oid = d.relnamespace"                                        \
+	"   JOIN tenancy.tenant u ON u.schema_name = m.nspname"                                   \
+	"   JOIN tenancy.sync_table v ON v.blueprint = u.blueprint AND (v.table_name = d.relname" \
+	"     OR EXISTS (SELECT FROM tenancy.sync_dependency w WHERE w.blueprint = v.blueprint"   \
+	"      AND w.table_name = v.table_name AND w.joined_table = d.relname))"                  \
 	"   JOIN tenancy.search_index b ON b.tenant_id = u.id AND b.index_type = v.index_type)"
 
 /*
