@@ -23,6 +23,7 @@ typedef struct SearchTarget
 	JsonbContainer *properties;	   /* of the mapping, NULL: none are declared */
 	JsonbContainer *search_fields; /* of the mapping's _meta, NULL: not declared */
 	List		   *key_columns;   /* of char *; empty: none is known */
+	List		   *sources;	   /* of char *: what documents are made of besides the table */
 } SearchTarget;
 
 typedef struct SearchHit

@@ -9,19 +9,25 @@
 #include "miscadmin.h"
 #include "nodes/makefuncs.h"
 #include "utils/acl.h"
-#include "utils/array.h"
 #include "utils/builtins.h"
+#include "utils/lsyscache.h"
 #include "utils/rls.h"
 
+#include "common/array.h"
 #include "common/errors.h"
 #include "common/jsonb.h"
 #include "common/spi.h"
 #include "search/search.h"
+#include "sync/doc_source.h"
 #include "sync/key.h"
 
-/* Row of tenancy.sync_table for a blueprint's index type. */
-static const char config_sql[] = "SELECT table_name, mapping, key_columns FROM tenancy.sync_table "
-								 "WHERE blueprint = $1 AND index_type = $2";
+/* Row of tenancy.sync_table for a blueprint's index type, and what its documents are made of. */
+static const char config_sql[] =
+	"SELECT table_name, mapping, key_columns, document,"
+	"  (SELECT array_agg(d.joined_table::text ORDER BY d.joined_table)"
+	"     FROM tenancy.sync_dependency d"
+	"    WHERE d.blueprint = s.blueprint AND d.table_name = s.table_name)"
+	"  FROM tenancy.sync_table s WHERE blueprint = $1 AND index_type = $2";
 
 /* Only an index that is ours for certain: the alias of one to be made may be somebody else's. */
 static const char alias_sql[] =
@@ -50,41 +56,62 @@ copy_mapping(SearchTarget *target, MemoryContext context)
 	MemoryContextSwitchTo(old);
 }
 
-/* Copies the configured key columns out of SPI's memory. */
-static void
-copy_key_columns(SearchTarget *target, MemoryContext context)
+/* Copies a list of names out of SPI's memory. */
+static List *
+copy_names(int column, MemoryContext context)
 {
 	bool		  isnull;
-	Datum		  columns = tenancy_spi_datum(0, 3, &isnull);
+	Datum		  names = tenancy_spi_datum(0, column, &isnull);
 	MemoryContext old = MemoryContextSwitchTo(context);
-	Datum		 *names;
-	bool		 *nulls;
-	int			  count;
+	List		 *list = isnull ? NIL : tenancy_text_list(names);
 
-	if (!isnull)
-	{
-		deconstruct_array(DatumGetArrayTypeP(columns), TEXTOID, -1, false, TYPALIGN_INT, &names,
-						  &nulls, &count);
-		for (int i = 0; i < count; i++)
-			if (!nulls[i])
-				target->key_columns = lappend(target->key_columns, TextDatumGetCString(names[i]));
-	}
 	MemoryContextSwitchTo(old);
+	return list;
+}
+
+/* Copies the names of what documents are made of besides the table's rows: tables, and a view. */
+static void
+copy_sources(SearchTarget *target, MemoryContext context)
+{
+	char		 *document = tenancy_spi_text(0, 4);
+	MemoryContext old;
+	char		 *view;
+
+	target->sources = copy_names(5, context);
+	old = MemoryContextSwitchTo(context);
+	view = document != NULL ? doc_source_view(document) : NULL;
+	if (view != NULL)
+		target->sources = lappend(target->sources, view);
+	MemoryContextSwitchTo(old);
+}
+
+/* Reads which index serves. */
+static void
+read_alias(SearchTarget *target, const char *index_type, MemoryContext context)
+{
+	static SPIPlanPtr plan = NULL;
+
+	tenancy_spi_exec_saved(
+		&plan, alias_sql, 2, (Oid[]){INT8OID, TEXTOID},
+		(Datum[]){Int64GetDatum(target->tenant.id), CStringGetTextDatum(index_type)}, NULL);
+	if (SPI_processed == 0)
+		return;
+	target->alias = MemoryContextStrdup(context, tenancy_spi_text(0, 1));
+	target->shared = tenancy_spi_int64(0, 2) > 0;
 }
 
 /* Reads the registry; false if the blueprint has no such index type. */
 static bool
 read_registry(SearchTarget *target, const char *index_type)
 {
-	static SPIPlanPtr config_plan = NULL;
-	static SPIPlanPtr alias_plan = NULL;
+	static SPIPlanPtr plan = NULL;
 	MemoryContext	  context = CurrentMemoryContext;
 	SpiScope		  scope;
 	bool			  found;
 
 	tenancy_spi_begin_as_owner(&scope);
 	tenancy_spi_exec_saved(
-		&config_plan, config_sql, 2, (Oid[]){TEXTOID, TEXTOID},
+		&plan, config_sql, 2, (Oid[]){TEXTOID, TEXTOID},
 		(Datum[]){CStringGetTextDatum(target->tenant.blueprint), CStringGetTextDatum(index_type)},
 		NULL);
 	found = SPI_processed > 0;
@@ -92,15 +119,9 @@ read_registry(SearchTarget *target, const char *index_type)
 	{
 		target->table_name = MemoryContextStrdup(context, tenancy_spi_text(0, 1));
 		copy_mapping(target, context);
-		copy_key_columns(target, context);
-		tenancy_spi_exec_saved(
-			&alias_plan, alias_sql, 2, (Oid[]){INT8OID, TEXTOID},
-			(Datum[]){Int64GetDatum(target->tenant.id), CStringGetTextDatum(index_type)}, NULL);
-		if (SPI_processed > 0)
-		{
-			target->alias = MemoryContextStrdup(context, tenancy_spi_text(0, 1));
-			target->shared = tenancy_spi_int64(0, 2) > 0;
-		}
+		target->key_columns = copy_names(3, context);
+		copy_sources(target, context);
+		read_alias(target, index_type, context);
 	}
 	tenancy_spi_end(&scope);
 	return found;
@@ -116,22 +137,36 @@ default_key_columns(SearchTarget *target)
 	table_close(table, NoLock);
 }
 
-/* Locks the table; the caller needs the rights to it that a plain SELECT needs, for any engine. */
-static void
-open_table(SearchTarget *target)
+/* Locks a relation of the tenant's; the caller needs the rights to it that a plain SELECT needs. */
+static Oid
+open_relation(SearchTarget *target, char *name)
 {
 	char	 *schema = NameStr(target->tenant.schema);
+	Oid		  relid = RangeVarGetRelid(makeRangeVar(schema, name, -1), AccessShareLock, true);
 	AclResult acl;
 
-	target->relid =
-		RangeVarGetRelid(makeRangeVar(schema, target->table_name, -1), AccessShareLock, true);
-	if (!OidIsValid(target->relid))
+	if (!OidIsValid(relid))
 		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_TABLE),
-						errmsg("relation \"%s.%s\" does not exist", schema, target->table_name)));
-	acl = pg_class_aclcheck(target->relid, GetUserId(), ACL_SELECT);
+						errmsg("relation \"%s.%s\" does not exist", schema, name)));
+	acl = pg_class_aclcheck(relid, GetUserId(), ACL_SELECT);
 	if (acl != ACLCHECK_OK)
-		aclcheck_error(acl, OBJECT_TABLE, target->table_name);
-	target->row_security = check_enable_rls(target->relid, InvalidOid, false) == RLS_ENABLED;
+		aclcheck_error(acl, get_relkind_objtype(get_rel_relkind(relid)), name);
+	target->row_security |= check_enable_rls(relid, InvalidOid, false) == RLS_ENABLED;
+	return relid;
+}
+
+/*
+ * Opens the table, and what else documents are made of: they are read as their owner, and show the
+ * caller all of it.  For any engine, as what is refused does not depend on which one answers.
+ */
+static void
+open_tables(SearchTarget *target)
+{
+	ListCell *lc;
+
+	target->relid = open_relation(target, target->table_name);
+	foreach (lc, target->sources)
+		(void) open_relation(target, lfirst(lc));
 }
 
 /* Finds everything about an index type of the current tenant. */
@@ -145,7 +180,7 @@ search_target_load(SearchTarget *target, const char *index_type)
 						errmsg("blueprint \"%s\" has no index type \"%s\"",
 							   target->tenant.blueprint, index_type),
 						errhint("Index types are declared by tenant_sync_table().")));
-	open_table(target);
+	open_tables(target);
 	if (target->key_columns == NIL)
 		default_key_columns(target);
 }

@@ -275,6 +275,18 @@ $search->request('DELETE', '/article_tenant_one/_doc/3?refresh=true');
 $search->request('PUT', '/article_tenant_one/_doc/14?refresh=true', { id => 14 });
 is(sql("SELECT missing, stale, ghost FROM tenancy.verify('one', 'article', true)"), '1|1|1', 'verify: finds, and repairs, what differs from the view');
 agrees('verify', 'article');
+
+# A joined table whose rows the caller may not all see: documents would show them.
+sql(<<'SQL');
+CREATE ROLE reader IN ROLE tenancy_app;
+GRANT USAGE ON SCHEMA tenant_one TO reader;
+GRANT SELECT ON ALL TABLES IN SCHEMA tenant_one TO reader;
+SQL
+sub engine { return sql('BEGIN', "SELECT tenant_use('one')", 'SET LOCAL ROLE reader', q{SELECT 'engine ' || (tenant_search(NULL, 'article') ->> 'engine')}, 'COMMIT') =~ /engine (.*)/ ? $1 : undef }
+is(engine(), 'elasticsearch', 'rights: who may read all tables is shown documents');
+sql(q{ALTER TABLE tenant_one.comment ENABLE ROW LEVEL SECURITY; CREATE POLICY some ON tenant_one.comment TO reader USING (id < 10)});
+is(engine(), 'postgresql', 'rights: who may read some rows of a joined table is not');
+sql(q{DROP POLICY some ON tenant_one.comment; ALTER TABLE tenant_one.comment DISABLE ROW LEVEL SECURITY});
 my $load = start_load($node, 'postgres', script => $script, writers => 3);
 for my $round (1 .. 3)
 {
