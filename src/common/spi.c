@@ -293,21 +293,44 @@ tenancy_spi_next(Portal portal)
 	return false;
 }
 
+/* Makes the plan of a statement for the life of the process, once. */
+static void
+keep_plan(SPIPlanPtr *plan, const char *sql, int nargs, Oid *types)
+{
+	SPIPlanPtr fresh;
+
+	if (*plan != NULL)
+		return;
+	fresh = SPI_prepare(sql, nargs, types);
+	if (fresh == NULL)
+		check_result(SPI_result, sql);
+	SPI_keepplan(fresh);
+	*plan = fresh;
+}
+
 /* Runs one statement whose plan is kept for the life of the process. */
 int
 tenancy_spi_exec_saved(SPIPlanPtr *plan, const char *sql, int nargs, Oid *types, Datum *values,
 					   const char *nulls)
 {
-	if (*plan == NULL)
-	{
-		SPIPlanPtr fresh = SPI_prepare(sql, nargs, types);
-
-		if (fresh == NULL)
-			check_result(SPI_result, sql);
-		SPI_keepplan(fresh);
-		*plan = fresh;
-	}
+	keep_plan(plan, sql, nargs, types);
 	return check_result(SPI_execute_plan(*plan, values, nulls, false, 0), sql);
+}
+
+/*
+ * Likewise one that only reads, and sees what is committed now, whatever the transaction's
+ * isolation level.
+ */
+int
+tenancy_spi_query_now(SPIPlanPtr *plan, const char *sql, int nargs, Oid *types, Datum *values)
+{
+	int rc;
+
+	keep_plan(plan, sql, nargs, types);
+	PushActiveSnapshot(GetLatestSnapshot());
+	rc = SPI_execute_plan(*plan, values, NULL, true, 0);
+	PopActiveSnapshot();
+	return check_result(rc, sql);
 }
 
 /* Value of the last result as text in the current context, or NULL; columns count from 1. */

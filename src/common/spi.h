@@ -39,6 +39,8 @@ extern int		  tenancy_spi_exec(const char *sql, int nargs, Oid *types, Datum *va
 extern int		  tenancy_spi_exec_saved(SPIPlanPtr *plan, const char *sql, int nargs, Oid *types,
 										 Datum *values, const char *nulls);
 extern int		  tenancy_spi_query(const char *sql, int nargs, Oid *types, Datum *values);
+extern int		  tenancy_spi_query_now(SPIPlanPtr *plan, const char *sql, int nargs, Oid *types,
+										Datum *values);
 extern SPIPlanPtr tenancy_spi_prepare(const char *sql, int nargs, Oid *types);
 extern Portal	  tenancy_spi_open(const char *sql, int nargs, Oid *types, Datum *values);
 extern Portal	  tenancy_spi_open_plan(SPIPlanPtr plan, Datum *values, const char *nulls);

@@ -110,8 +110,8 @@ body_scalar(const JsonbValue *value)
 }
 
 /*
- * The tenant's documents: the alias says so too, but is no boundary.  While an index is moved
- * the alias may stand for one of the tenant's own, whose documents name no tenant.
+ * The tenant's documents: the alias says so too, but is no boundary.  It may stand for an index of
+ * the tenant's own, whose documents name no tenant: which one it is may change at any moment.
  */
 static void
 append_tenant_filter(json_t *filters, const SearchTarget *target)
@@ -170,8 +170,7 @@ body_write(const SearchTarget *target, BodyFill fill, const void *arg, size_t *l
 	PG_TRY();
 	{
 		fill(root, target, arg);
-		if (target->shared)
-			confine(root, target);
+		confine(root, target);
 		text = dump(root, length);
 	}
 	PG_FINALLY();

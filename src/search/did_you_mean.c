@@ -210,17 +210,20 @@ written_word(const SearchRequest *request, const Word *word)
 
 /* Asks for a document with an option, and for the word in it. */
 static void
-put_option(json_t *clauses, const char *name, const char *field, const Option *option)
+put_option(json_t *clauses, const char *name, const Question *question, const Option *option)
 {
-	json_t *one = body_put_object(clauses, name);
-	json_t *hits;
-	json_t *highlight;
+	const char *field = body_utf8(list_nth(question->fields, option->field));
+	json_t	   *one = body_put_object(clauses, name);
+	json_t	   *hits;
+	json_t	   *highlight;
 
-	field = body_utf8(field);
 	body_put_text(body_put_object(body_put_object(one, "filter"), "term"), field, option->text);
 	hits = body_put_object(body_put_object(body_put_object(one, "aggs"), "hit"), "top_hits");
 	body_put(hits, "size", json_integer(1));
-	body_put(hits, "_source", json_false());
+	if (question->target->shared) /* it tells whose the document is */
+		body_append(body_put_array(hits, "_source"), json_string(BODY_TENANCY));
+	else
+		body_put(hits, "_source", json_false());
 	highlight = body_put_object(hits, "highlight");
 	body_append(body_put_array(highlight, "pre_tags"), json_string(MARK_BEGIN));
 	body_append(body_put_array(highlight, "post_tags"), json_string(MARK_END));
@@ -249,8 +252,7 @@ put_word(json_t *clauses, int n, const Question *question, const Word *word)
 	{
 		Option *option = lfirst(lc);
 
-		put_option(clauses, psprintf("w%do%d", n, foreach_current_index(lc)),
-				   list_nth(question->fields, option->field), option);
+		put_option(clauses, psprintf("w%do%d", n, foreach_current_index(lc)), question, option);
 	}
 }
 
@@ -284,22 +286,26 @@ first_string(JsonbContainer *container)
 	return NULL;
 }
 
-/* The marked word of a document's text, in small letters; NULL: there is none. */
-static char *
-marked_word(JsonbContainer *counted)
+/* The document that was found with an option; NULL: none. */
+static JsonbContainer *
+found_hit(JsonbContainer *counted)
 {
 	JsonbContainer *hits = tenancy_jsonb_object(tenancy_jsonb_object(counted, "hit"), "hits");
 	JsonbContainer *list = tenancy_jsonb_array(hits, "hits");
 	JsonbValue	   *first =
 		list && JsonContainerSize(list) > 0 ? getIthJsonbValueFromContainer(list, 0) : NULL;
-	JsonbContainer *highlight;
-	char		   *begin;
+
+	return first != NULL && first->type == jbvBinary ? first->val.binary.data : NULL;
+}
+
+/* The marked word of a document's text, in small letters; NULL: there is none. */
+static char *
+marked_word(JsonbContainer *hit)
+{
+	JsonbContainer *highlight = tenancy_jsonb_object(hit, "highlight");
+	char		   *begin = highlight ? first_string(highlight) : NULL;
 	char		   *end;
 
-	if (first == NULL || first->type != jbvBinary)
-		return NULL;
-	highlight = tenancy_jsonb_object(first->val.binary.data, "highlight");
-	begin = highlight ? first_string(highlight) : NULL;
 	begin = begin ? strstr(begin, MARK_BEGIN) : NULL;
 	end = begin ? strstr(begin, MARK_END) : NULL;
 	if (end == NULL)
@@ -308,9 +314,9 @@ marked_word(JsonbContainer *counted)
 	return end > begin ? str_tolower(begin, end - begin, DEFAULT_COLLATION_OID) : NULL;
 }
 
-/* Reads what is known of a word. */
+/* Reads what is known of a word; false: not as it was asked for, or it shows another tenant's. */
 static bool
-read_word(JsonbContainer *counted, int n, Word *word)
+read_word(const SearchTarget *target, JsonbContainer *counted, int n, Word *word)
 {
 	ListCell *lc;
 
@@ -321,10 +327,14 @@ read_word(JsonbContainer *counted, int n, Word *word)
 		Option		   *option = lfirst(lc);
 		JsonbContainer *found =
 			tenancy_jsonb_object(counted, psprintf("w%do%d", n, foreach_current_index(lc)));
+		JsonbContainer *hit;
 
 		if (!reply_count(found, "doc_count", &option->count) || option->count == 0)
 			continue;
-		option->shown = marked_word(found);
+		hit = found_hit(found);
+		if (hit != NULL && !reply_is_own(target, hit))
+			return false;
+		option->shown = hit != NULL ? marked_word(hit) : NULL;
 	}
 	return true;
 }
@@ -338,7 +348,7 @@ read_answer(Jsonb *reply, void *arg)
 	ListCell	   *lc;
 
 	foreach (lc, question->words)
-		if (!read_word(counted, foreach_current_index(lc), lfirst(lc)))
+		if (!read_word(question->target, counted, foreach_current_index(lc), lfirst(lc)))
 			return false;
 	return true;
 }

@@ -38,17 +38,6 @@ typedef struct DslReply
 	Jsonb			   *reply;
 } DslReply;
 
-/* True if a hit is a document of the tenant, as far as it tells. */
-static bool
-is_own(const SearchTarget *target, const JsonbValue *hit)
-{
-	JsonbContainer *object = hit->type == jbvBinary ? hit->val.binary.data : NULL;
-	JsonbContainer *document = tenancy_jsonb_object(object, "_source");
-	char		   *id = tenancy_jsonb_string(object, "_id");
-
-	return id != NULL && reply_strip(target, &id, &document);
-}
-
 /* Takes a reply; one with another tenant's document is none. */
 static bool
 take_reply(Jsonb *reply, void *arg)
@@ -60,8 +49,12 @@ take_reply(Jsonb *reply, void *arg)
 	if (list == NULL)
 		return false;
 	for (int i = 0; i < JsonContainerSize(list); i++)
-		if (!is_own(taken->target, getIthJsonbValueFromContainer(list, i)))
+	{
+		JsonbValue *hit = getIthJsonbValueFromContainer(list, i);
+
+		if (hit->type != jbvBinary || !reply_is_own(taken->target, hit->val.binary.data))
 			return false;
+	}
 	taken->reply = reply;
 	return true;
 }

@@ -49,20 +49,17 @@ parse_total(JsonbContainer *hits, const SearchRequest *request, SearchResult *re
 static JsonbContainer *
 without_tenancy(JsonbContainer *object)
 {
-	JsonbParseState	  *state = NULL;
-	JsonbIterator	  *it = JsonbIteratorInit(object);
-	JsonbIteratorToken token;
-	JsonbValue		   key;
-	JsonbValue		   value;
+	JsonbParseState *state = NULL;
+	JsonbIterator	*it = JsonbIteratorInit(object);
+	char			*name;
+	JsonbValue		 value;
 
 	pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
-	while ((token = JsonbIteratorNext(&it, &key, true)) != WJB_DONE)
+	while (tenancy_jsonb_next(&it, &name, &value))
 	{
-		if (token != WJB_KEY)
-			continue;
-		(void) JsonbIteratorNext(&it, &value, true);
-		if (key.val.string.len == strlen(BODY_TENANCY) &&
-			memcmp(key.val.string.val, BODY_TENANCY, key.val.string.len) == 0)
+		JsonbValue key = {.type = jbvString, .val.string = {strlen(name), name}};
+
+		if (strcmp(name, BODY_TENANCY) == 0)
 			continue;
 		pushJsonbValue(&state, WJB_KEY, &key);
 		pushJsonbValue(&state, WJB_VALUE, &value);
@@ -70,23 +67,46 @@ without_tenancy(JsonbContainer *object)
 	return &JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_OBJECT, NULL))->root;
 }
 
-/* Takes what a shared index adds to a document away; false: it is another tenant's. */
+/* Length of what stands before the id of a document of the tenant's, 0: it is none of theirs. */
+static int
+part_length(const SearchTarget *target, const char *id, JsonbContainer *tenancy)
+{
+	char *tenant = tenancy_jsonb_string(tenancy, "tenant");
+	char *part = tenancy_jsonb_string(tenancy, "part");
+	int	  length = part != NULL ? strlen(part) : 0;
+
+	if (tenant == NULL || length == 0 ||
+		strcmp(tenant, psprintf(INT64_FORMAT, target->tenant.id)) != 0 ||
+		strncmp(id, part, length) != 0 || id[length] != ':')
+		return 0;
+	return length + 1;
+}
+
+/*
+ * Takes what a shared index adds to a document away; false: it is another tenant's.  A field of
+ * that name in an index of the tenant's own may be anything.
+ */
 bool
 reply_strip(const SearchTarget *target, char **id, JsonbContainer **document)
 {
 	JsonbContainer *tenancy = tenancy_jsonb_object(*document, BODY_TENANCY);
-	char		   *tenant = tenancy_jsonb_string(tenancy, "tenant");
-	char		   *part = tenancy_jsonb_string(tenancy, "part");
+	int				length = tenancy != NULL ? part_length(target, *id, tenancy) : 0;
 
-	if (!target->shared || tenancy == NULL)
-		return true;
-	if (tenant == NULL || part == NULL ||
-		strcmp(tenant, psprintf(INT64_FORMAT, target->tenant.id)) != 0 ||
-		strncmp(*id, part, strlen(part)) != 0)
-		return false;
-	*id += Min(strlen(part) + 1, strlen(*id));
+	if (tenancy == NULL || length == 0)
+		return tenancy == NULL || !target->shared;
+	*id += length;
 	*document = without_tenancy(*document);
 	return true;
+}
+
+/* True if a hit is a document of the tenant, as far as it tells. */
+bool
+reply_is_own(const SearchTarget *target, JsonbContainer *hit)
+{
+	JsonbContainer *document = tenancy_jsonb_object(hit, "_source");
+	char		   *id = tenancy_jsonb_string(hit, "_id");
+
+	return id != NULL && reply_strip(target, &id, &document);
 }
 
 /* Reads where a hit stands in the order, if that is told; false: not as it was asked for. */

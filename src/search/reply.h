@@ -18,6 +18,8 @@ extern char *reply_error(const char *body, size_t length);
 extern bool reply_count(JsonbContainer *object, const char *key, int64 *count);
 /* Takes what a shared index adds to a document away; false: it is another tenant's. */
 extern bool reply_strip(const SearchTarget *target, char **id, JsonbContainer **document);
+/* True if a hit is a document of the tenant, as far as it tells. */
+extern bool reply_is_own(const SearchTarget *target, JsonbContainer *hit);
 /* reply_facets.c */
 extern bool reply_parse_facets(JsonbContainer *root, const SearchRequest *request,
 							   SearchResult *result);

@@ -85,15 +85,18 @@ copy_sources(SearchTarget *target, MemoryContext context)
 	MemoryContextSwitchTo(old);
 }
 
-/* Reads which index serves. */
+/*
+ * Reads which index serves, as that is now: a transaction's snapshot may be from before a move,
+ * when the documents were others.
+ */
 static void
 read_alias(SearchTarget *target, const char *index_type, MemoryContext context)
 {
 	static SPIPlanPtr plan = NULL;
 
-	tenancy_spi_exec_saved(
+	tenancy_spi_query_now(
 		&plan, alias_sql, 2, (Oid[]){INT8OID, TEXTOID},
-		(Datum[]){Int64GetDatum(target->tenant.id), CStringGetTextDatum(index_type)}, NULL);
+		(Datum[]){Int64GetDatum(target->tenant.id), CStringGetTextDatum(index_type)});
 	if (SPI_processed == 0)
 		return;
 	target->alias = MemoryContextStrdup(context, tenancy_spi_text(0, 1));
