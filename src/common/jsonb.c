@@ -4,6 +4,8 @@
  */
 #include "postgres.h"
 
+#include <math.h>
+
 #include "mb/pg_wchar.h"
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
@@ -106,6 +108,15 @@ tenancy_jsonb_string(JsonbContainer *object, const char *key)
 	if (!tenancy_jsonb_field(object, key, &value) || value.type != jbvString)
 		return NULL;
 	return pnstrdup(value.val.string.val, value.val.string.len);
+}
+
+/* True for a number that double precision can hold, however roughly. */
+bool
+tenancy_jsonb_is_double(const JsonbValue *value)
+{
+	return value->type == jbvNumeric &&
+		   !isinf(DatumGetFloat8(DirectFunctionCall1(numeric_float8_no_overflow,
+													 NumericGetDatum(value->val.numeric))));
 }
 
 /* Writes a scalar as the text that casts to it. */

@@ -18,6 +18,8 @@ extern bool tenancy_jsonb_next(JsonbIterator **members, char **name, JsonbValue 
 extern JsonbContainer *tenancy_jsonb_object(JsonbContainer *object, const char *key);
 extern JsonbContainer *tenancy_jsonb_array(JsonbContainer *object, const char *key);
 extern char			  *tenancy_jsonb_string(JsonbContainer *object, const char *key);
+/* True for a number that double precision can hold, however roughly. */
+extern bool tenancy_jsonb_is_double(const JsonbValue *value);
 /* Text of a string, number or boolean, NULL for anything else. */
 extern char *tenancy_jsonb_scalar(const JsonbValue *value);
 

@@ -78,18 +78,33 @@ body_string(const char *text)
 	return json_string(body_utf8(text));
 }
 
+/* True for a whole number of 64 bits. */
+static bool
+is_integer(const char *decimal)
+{
+	char *end;
+
+	errno = 0;
+	(void) strtoll(decimal, &end, 10);
+	return errno == 0 && *end == '\0';
+}
+
 /* A number. */
 json_t *
 body_number(const char *decimal)
 {
-	char	 *end;
-	long long integer;
-
-	errno = 0;
-	integer = strtoll(decimal, &end, 10);
-	if (errno == 0 && *end == '\0')
-		return json_integer(integer);
+	if (is_integer(decimal))
+		return json_integer(strtoll(decimal, NULL, 10));
 	return json_real(strtod(decimal, NULL));
+}
+
+/* A number of a jsonb; one beyond 64 bits as text, as its digits would be lost on the way. */
+static json_t *
+exact_number(const char *decimal)
+{
+	if (strchr(decimal, '.') == NULL && !is_integer(decimal))
+		return body_string(decimal);
+	return body_number(decimal);
 }
 
 /* A scalar of a jsonb. */
@@ -101,7 +116,7 @@ body_scalar(const JsonbValue *value)
 		case jbvString:
 			return body_string(tenancy_jsonb_scalar(value));
 		case jbvNumeric:
-			return body_number(tenancy_jsonb_scalar(value));
+			return exact_number(tenancy_jsonb_scalar(value));
 		case jbvBool:
 			return json_boolean(value->val.boolean);
 		default:

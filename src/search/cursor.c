@@ -15,7 +15,7 @@
 #include "common/jsonb.h"
 #include "search/search.h"
 
-#define CURSOR_MAX 16384 /* bytes */
+#define CURSOR_MAX (256 * 1024) /* bytes */
 #define CHECKSUM_LENGTH 16
 
 /* Refuses a cursor. */
@@ -146,6 +146,16 @@ decode(const char *text)
 	return strlen(out) == length && pg_verify_mbstr(PG_UTF8, out, length, true) ? out : NULL;
 }
 
+/* Refuses an order in which no cursor can say where a page has ended: else results would be missing. */
+static void
+refuse_length(void)
+{
+	ereport(ERROR, (errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+					errmsg("a search cursor would have more than %d bytes", CURSOR_MAX),
+					errdetail("It holds the values that the results are sorted by."),
+					errhint("Sort by columns with shorter values.")));
+}
+
 /* Makes the cursor that goes on after a hit; NULL: there is no going on. */
 char *
 search_cursor_make(const SearchTarget *target, const SearchRequest *request,
@@ -161,7 +171,9 @@ search_cursor_make(const SearchTarget *target, const SearchRequest *request,
 	content = psprintf("%c%s", engine_letter(result->engine),
 					   pg_server_to_any(content, strlen(content), PG_UTF8));
 	text = encode(psprintf("%s%s", checksum(target, request, content), content));
-	return text != NULL && strlen(text) <= CURSOR_MAX ? text : NULL;
+	if (text == NULL || strlen(text) > CURSOR_MAX)
+		refuse_length();
+	return text;
 }
 
 /* Reads a cursor's values. */
@@ -181,6 +193,8 @@ read_values(const char *json, int expected)
 		cursor->values[i] = *getIthJsonbValueFromContainer(&values->root, i);
 		if (cursor->values[i].type == jbvBinary)
 			refuse("It holds an array or an object.");
+		if (cursor->values[i].type == jbvNumeric && !tenancy_jsonb_is_double(&cursor->values[i]))
+			refuse("It holds a number that is too large.");
 	}
 	return cursor;
 }

@@ -123,7 +123,8 @@ parse_sort(JsonbContainer *object, int nsort, SearchHit *hit)
 	for (int i = 0; i < nsort; i++)
 	{
 		hit->sort[i] = *getIthJsonbValueFromContainer(array, i);
-		if (hit->sort[i].type == jbvBinary)
+		if (hit->sort[i].type == jbvBinary ||
+			(hit->sort[i].type == jbvNumeric && !tenancy_jsonb_is_double(&hit->sort[i])))
 			return false;
 	}
 	return true;
@@ -163,7 +164,7 @@ parse_hit(JsonbContainer *object, const SearchTarget *target, const SearchReques
 	hit->highlight = tenancy_jsonb_object(object, "highlight");
 	if (hit->id == NULL || (documents && hit->document == NULL) ||
 		!tenancy_jsonb_field(object, "_score", &hit->score) ||
-		(hit->score.type != jbvNumeric && hit->score.type != jbvNull))
+		(!tenancy_jsonb_is_double(&hit->score) && hit->score.type != jbvNull))
 		return NULL;
 	if (hit->highlight != NULL && !is_highlight(hit->highlight))
 		return NULL;

@@ -37,6 +37,8 @@ my %replies = (
 	nosource => reply('{"_id":"7","_score":1}'),
 	listsource => reply('{"_id":"7","_score":1,"_source":[1]}'),
 	textscore => reply('{"_id":"7","_score":"1","_source":{}}'),
+	hugescore => reply($hit =~ s/"_score":1.5/"_score":1e400/r),
+	hugesort => reply($hit =~ s/\[1.5,"7"\]/[-1e400,"7"]/r),
 	shortsort => reply($hit =~ s/\[1.5,"7"\]/[1.5]/r),
 	deepsort => reply($hit =~ s/\[1.5,"7"\]/[1.5,{"a":1}]/r),
 	mark => reply($hit =~ s/"_source"/"highlight":{"title":[{"a":1}]},"_source"/r),
@@ -68,12 +70,36 @@ sub send_long
 	return;
 }
 
+# A hit in an index that tenants share.
+sub part_hit
+{
+	my ($id, $tenant, $part) = @_;
+	return '{"_id":"' . $id . '","_score":1.5,"_source":{"_tenancy":{"tenant":"' . $tenant . '","part":"' . $part . '"},"title":"shared"},"sort":[1.5,"7"]}';
+}
+$replies{part} = reply(part_hit('1.1:7', 1, '1.1'));
+$replies{partof} = reply(part_hit('1.10:7', 1, '1.1'));
+$replies{parttenant} = reply(part_hit('1.1:7', 2, '1.1'));
+$replies{partless} = reply(part_hit('1.1:7', 1, ''));
+
+# How a word is spelled, and whose document says so: spelt, or spelled: another tenant's.
+sub spelling
+{
+	my ($kind, $body) = @_;
+	my $option = '[{"offset":0,"length":' . length($kind) . ',"options":[{"text":"spell","score":0.8}]}]';
+	return reply(part_hit('1.1:7', 1, '1.1'), qq{,"suggest":{"s0":$option,"s1":$option,"s2":$option}}) if $body =~ /"suggest"/;
+	my $found = part_hit($kind eq 'spelt' ? ('1.1:7', 1, '1.1') : ('2.1:7', 2, '2.1')) =~ s/"_score"/"highlight":{"title":["{\\u0001{spell}\\u0002}"]},"_score"/r;
+	return reply('', ',"aggregations":{' . join(',', '"w0":{"doc_count":0}', map { qq{"w0o$_":{"doc_count":1,"hit":{"hits":{"hits":[$found]}}}} } 0 .. 2) . '}');
+}
+
 # The searched text says how it answers.
 my $liar = TenancyLiar->start(sub {
 	my ($body, $client) = @_;
 	my ($kind) = $body =~ /"query":"(\w+)"/;
 	return () unless $kind;
 	if ($kind eq 'hundred') { send_long($client, 100); return 'said' }
+	return (200, reply($hit =~ s/from the server/sprintf '%s the tenant', $body =~ m{"_tenancy\.tenant":"1"} ? 'only' : 'not only'/er)) if $kind eq 'confined';
+	return (200, reply($hit =~ s/from the server/sprintf 'after %s', ($body =~ m{"search_after":\[([^,]*)} ? $1 : 'nothing') =~ tr{"}{'}r/er =~ s/\[1.5/[18446744073709551615/r)) if $kind eq 'large';
+	return (200, spelling($kind, $body)) if $kind =~ /^spel/;
 	return (200, $replies{$kind});
 });
 
@@ -100,7 +126,7 @@ sub session
 }
 
 is(session(q{SELECT state_of('good', '{"engine": "server"}')}), 'elasticsearch', 'a good reply is taken');
-for my $kind (sort grep { $_ ne 'good' } keys %replies)
+for my $kind (sort grep { $_ !~ /^(?:good|part.*)$/ } keys %replies)
 {
 	my $options = $facets{$kind} // undef;
 	$options = defined $options ? '"facets": "industry"' : '"highlight": "title"';
@@ -108,6 +134,21 @@ for my $kind (sort grep { $_ ne 'good' } keys %replies)
 		$facets{$kind} || $kind =~ /nofacet$/ ? "TN009\nelasticsearch" : "TN009\npostgresql", "$kind: TN009, and the backend lives on");
 }
 is(session(q{SELECT state_of('hundred', '{"engine": "server"}')}, q{SELECT state_of('hundred', '{}')}), "TN009\npostgresql", '100 MB: TN009');
+
+# What is asked is asked of the tenant's documents, also where the registry knows of nobody else's.
+is(session(q{SELECT tenant_search('confined', options => '{"engine": "server"}') #>> '{results,0,title}'}), 'only the tenant', 'a query is confined');
+# A number beyond 64 bits comes back as it was.
+is(session(q{SELECT tenant_search('large', page_size => 1, options => jsonb_build_object('engine', 'server', 'after',
+	tenant_search('large', page_size => 1, options => '{"engine": "server"}') -> 'next')) #>> '{results,0,title}'}), q{after '18446744073709551615'}, 'no digit of a cursor is lost');
+# A hit that says whose it is, where the index is the tenant's own as far as the registry knows.
+is(session(q{SELECT tenant_search('part', options => '{"engine": "server"}') #- '{results,0,_score}' #>> '{results,0}'}), '{"_id": "7", "title": "shared"}', 'what a shared index adds is taken away');
+is(session(q{SELECT tenant_search('parttenant', options => '{"engine": "server"}') #>> '{results,0,_id}'}), '1.1:7', 'and left alone where it is the caller\'s own');
+# Where tenants share it.
+$node->safe_psql('postgres', q{UPDATE tenancy.search_index SET shared = 'x'});
+is(session(q{SELECT state_of('part', '{"engine": "server"}'), state_of('partof', '{"engine": "server"}'), state_of('parttenant', '{"engine": "server"}'), state_of('partless', '{"engine": "server"}')}),
+	'elasticsearch|TN009|TN009|TN009', 'shared: only the tenant\'s own hits');
+is(session(map { qq{SELECT coalesce(tenant_search('$_', options => '{"engine": "server", "suggest": true}') ->> 'did_you_mean', 'null')} } 'spelt', 'spelled'), "spell\nnull", 'shared: no other tenant\'s word is shown');
+$node->safe_psql('postgres', q{UPDATE tenancy.search_index SET shared = NULL});
 
 # 10,000 searches in one session: mostly the server's nonsense, some large, and good ones.
 my $long = session(
