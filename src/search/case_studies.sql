@@ -1,14 +1,19 @@
 -- What applications on the shipped blueprint prepare as statements.  A function needs no PREPARE, so it is there on whichever
--- connection a pooler gives a transaction; its plans are kept by the session and follow tenant_use().
+-- connection a pooler gives a transaction.  Tables are named with the tenant's schema: a temporary one of the session, which a pooler
+-- hands on, is none of them.
 
 CREATE FUNCTION @extschema@.tenant_get_technology_by_id(id uuid) RETURNS jsonb
     LANGUAGE plpgsql STABLE STRICT PARALLEL RESTRICTED AS $$
+DECLARE
+    found_one jsonb;
 BEGIN
     IF @extschema@.tenant_current() IS NULL THEN
         RAISE EXCEPTION 'no tenant is in use' USING ERRCODE = 'TN005', HINT = 'Call tenant_use() first, in the same transaction.';
     END IF;
-    RETURN (SELECT pg_catalog.to_jsonb(t) OPERATOR(pg_catalog.-) 'search_vector'
-              FROM technologies t WHERE t.id OPERATOR(pg_catalog.=) tenant_get_technology_by_id.id);
+    EXECUTE pg_catalog.format(
+        'SELECT pg_catalog.to_jsonb(t) OPERATOR(pg_catalog.-) ''search_vector'' FROM %I.technologies t WHERE t.id OPERATOR(pg_catalog.=) $1',
+        pg_catalog.concat('tenant_', @extschema@.tenant_current())) INTO found_one USING id;
+    RETURN found_one;
 END
 $$;
 COMMENT ON FUNCTION @extschema@.tenant_get_technology_by_id(uuid) IS
@@ -26,13 +31,17 @@ BEGIN
     IF @extschema@.tenant_current() IS NULL THEN
         RAISE EXCEPTION 'no tenant is in use' USING ERRCODE = 'TN005', HINT = 'Call tenant_use() first, in the same transaction.';
     END IF;
-    RETURN QUERY
+    -- a document whose id is no key of the table is of no row
+    RETURN QUERY EXECUTE pg_catalog.format($sql$
         SELECT c.id, c.title, c.customer_company::pg_catalog.text, c.industry::pg_catalog.text, c.technologies,
                c.created_at, r.score
-          FROM @extschema@.tenant_search_rows(query, 'case_studies', filters, max_results, '{"source": false}')
+          FROM @extschema@.tenant_search_rows($1, 'case_studies', $2, $3, '{"source": false}')
                WITH ORDINALITY r (id, score, source, highlight, cursor, n)
-          JOIN case_studies c ON c.id OPERATOR(pg_catalog.=) r.id::pg_catalog.uuid
-         ORDER BY r.n;
+          JOIN %I.case_studies c ON c.id OPERATOR(pg_catalog.=)
+               CASE WHEN r.id OPERATOR(pg_catalog.~) '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$'
+                    THEN r.id::pg_catalog.uuid END
+         ORDER BY r.n $sql$, pg_catalog.concat('tenant_', @extschema@.tenant_current()))
+        USING query, filters, max_results;
 END
 $$;
 COMMENT ON FUNCTION @extschema@.tenant_search_case_studies(text, integer, jsonb) IS

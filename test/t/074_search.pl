@@ -141,11 +141,13 @@ push @escapes, '{"sort": {"_script": {"type": "number", "script": "1"}}}', '{"so
 is(dsl($_)->{error}, '22023', 'dsl refused: ' . substr($_, 0, 100)) for @escapes;
 is(sql(q{SELECT has_function_privilege('tenancy_app', 'tenant_search_dsl(jsonb, text)', 'EXECUTE')}), 'f', 'dsl: not for applications');
 
-# The statements of the platform as functions.
+# The statements of the platform as functions; a document that is of no row has no case study.
+is(($search->raw('PUT', '/case_studies_tenant_acme/_doc/no-key?refresh=true', '{"title":"Kafka replication by nobody"}'))[0], 201, 'a stray document');
 sql(q{INSERT INTO tenant_acme.technologies (id, name) VALUES ('00000000-0000-0000-0000-000000000001', 'Kafka')});
 is(sql(q{BEGIN}, q{SELECT tenant_use('acme') \g /dev/null
 SELECT get_technology_by_id('00000000-0000-0000-0000-000000000001') ->> 'name'}, q{SELECT string_agg(title, ', ') FROM search_case_studies('kafka replication', 5)}, q{COMMIT}),
 	"Kafka\nPostgres replication", 'statements of the platform are functions');
+$search->raw('DELETE', '/case_studies_tenant_acme/_doc/no-key?refresh=true');
 
 # The statement's time is not spent waiting for the server, and a cancel ends the wait at once.
 my $proxy = TenancyProxy->start(target => $search->port);
