@@ -15,9 +15,11 @@
 typedef struct SuggestField
 {
 	char *name;
-	bool  whole; /* the value itself begins with the prefix, not a word of it */
-	char *plain; /* its part whose words are not stemmed, as the server knows it; NULL: none */
-	char *term;	 /* its part that is one term; NULL: none */
+	bool  whole;   /* the value itself begins with the prefix, not a word of it */
+	char *plain;   /* its part whose words are not stemmed, as the server knows it; NULL: none */
+	char *term;	   /* its part that is one term; NULL: none */
+	bool  counted; /* its terms can be counted */
+	bool  once;	   /* term has each text found once */
 } SuggestField;
 
 typedef struct Suggest

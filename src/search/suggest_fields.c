@@ -40,11 +40,21 @@ find_part(JsonbContainer *property, const char *name, const char *const *types, 
 	return NULL;
 }
 
+/* True if a column's values are ordered, and counted, by this part of its property. */
+static bool
+is_ordered(const SearchTarget *target, const char *name, const char *part)
+{
+	char *ordered = search_sort_property(target, name);
+
+	return part != NULL && ordered != NULL && strcmp(ordered, part) == 0;
+}
+
 /* A field, by its property in the mapping; NULL: the mapping has none that holds words. */
 static SuggestField *
 find_field(const SearchTarget *target, const char *name)
 {
 	static const char *const typing_types[] = {"search_as_you_type", NULL};
+	static const char *const keyword_types[] = {"keyword", NULL};
 	JsonbContainer			*property = tenancy_jsonb_object(target->properties, name);
 	SuggestField			*field = palloc0(sizeof(SuggestField));
 
@@ -55,7 +65,11 @@ find_field(const SearchTarget *target, const char *name)
 	field->plain = find_part(property, name, word_types, "suggest");
 	if (field->plain == NULL)
 		field->plain = find_part(property, name, typing_types, NULL);
-	field->term = find_part(property, name, whole_types, NULL);
+	field->term = find_part(property, name, keyword_types, NULL);
+	field->once = is_ordered(target, name, field->term);
+	if (field->term == NULL)
+		field->term = find_part(property, name, whole_types, NULL);
+	field->counted = field->whole && is_ordered(target, name, name);
 	return field;
 }
 

@@ -4,7 +4,8 @@
  *
  * An ordinary search whose matches' fields are looked at: the server's own suggesters know no
  * filter, and would show other tenants' words where an index is shared.  Terms of fields
- * that are one term are counted instead, so that a frequent one does not crowd out others.
+ * that are one term are counted instead, if they can be, so that a frequent one does not crowd
+ * out others.
  */
 #include "postgres.h"
 
@@ -46,11 +47,18 @@ append_words(json_t *should, const Suggest *suggest, const SuggestField *field)
 				 "boost", body_number(BEGINS_BOOST));
 }
 
+/* Name of the n-th field's aggregation: not every column's name may be one. */
+static char *
+terms_name(int n)
+{
+	return psprintf("f%d", n);
+}
+
 /* Counts the terms of a field that begin with the prefix; others of the same document come along. */
 static void
-put_terms(json_t *aggregations, const Suggest *suggest, const SuggestField *field)
+put_terms(json_t *aggregations, int n, const Suggest *suggest, const SuggestField *field)
 {
-	json_t *aggregation = body_put_object(aggregations, body_utf8(field->name));
+	json_t *aggregation = body_put_object(aggregations, terms_name(n));
 	json_t *terms;
 
 	begins_clause(body_put_object(aggregation, "filter"), field->name, suggest->prefix);
@@ -66,7 +74,7 @@ put_collapse(json_t *root, const Suggest *suggest)
 {
 	const SuggestField *field = linitial(suggest->fields);
 
-	if (list_length(suggest->fields) == 1 && !field->whole && field->term != NULL)
+	if (list_length(suggest->fields) == 1 && !field->whole && field->once)
 		body_put_text(body_put_object(root, "collapse"), "field", field->term);
 }
 
@@ -88,16 +96,16 @@ fill(json_t *root, const SearchTarget *target, const void *arg)
 	{
 		const SuggestField *field = lfirst(lc);
 
-		if (!field->whole)
-		{
+		if (field->whole)
+			(void) begins_clause(body_append(should, body_object()), field->name, suggest->prefix);
+		else
 			append_words(should, suggest, field);
+		if (!field->counted)
 			body_append(source, body_string(field->name));
-			continue;
-		}
-		(void) begins_clause(body_append(should, body_object()), field->name, suggest->prefix);
-		if (aggregations == NULL)
+		else if (aggregations == NULL)
 			aggregations = body_put_object(root, "aggs");
-		put_terms(aggregations, suggest, field);
+		if (field->counted)
+			put_terms(aggregations, foreach_current_index(lc), suggest, field);
 	}
 	put_collapse(root, suggest);
 	body_put(boolean, "minimum_should_match", json_integer(1));
@@ -132,7 +140,7 @@ take_hit(const Reading *reading, JsonbContainer *hit)
 		const SuggestField *field = lfirst(lc);
 		JsonbValue			value;
 
-		if (!field->whole && tenancy_jsonb_field(document, field->name, &value))
+		if (!field->counted && tenancy_jsonb_field(document, field->name, &value))
 			suggest_take(suggest, field, &value);
 	}
 	return document != NULL;
@@ -140,10 +148,11 @@ take_hit(const Reading *reading, JsonbContainer *hit)
 
 /* Takes the terms of a field. */
 static bool
-take_terms(Suggest *suggest, const SuggestField *field, JsonbContainer *aggregations)
+take_terms(Suggest *suggest, int n, JsonbContainer *aggregations)
 {
-	JsonbContainer *aggregation = tenancy_jsonb_object(aggregations, field->name);
-	JsonbContainer *buckets =
+	const SuggestField *field = list_nth(suggest->fields, n);
+	JsonbContainer	   *aggregation = tenancy_jsonb_object(aggregations, terms_name(n));
+	JsonbContainer	   *buckets =
 		tenancy_jsonb_array(tenancy_jsonb_object(aggregation, "values"), "buckets");
 
 	for (int i = 0; buckets != NULL && i < JsonContainerSize(buckets); i++)
@@ -181,7 +190,7 @@ parse(Jsonb *reply, void *arg)
 	{
 		const SuggestField *field = lfirst(lc);
 
-		if (field->whole && !take_terms(suggest, field, aggregations))
+		if (field->counted && !take_terms(suggest, foreach_current_index(lc), aggregations))
 			return false;
 	}
 	return true;

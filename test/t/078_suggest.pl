@@ -13,6 +13,11 @@ my $node = tenancy_node('suggest', search => $search);
 $node->start;
 $node->safe_psql('postgres', <<'SQL');
 CREATE EXTENSION pg_tenancy;
+SELECT tenant_blueprint_add('odd', 1, 'CREATE TABLE odd (id int PRIMARY KEY, title text, code text, "odd[name]>" text)');
+SELECT tenant_sync_table('odd', 'odd', 'odd', mapping => '{"mappings": {"properties": {"odd[name]>": {"type": "keyword"}, "code": {"type": "keyword", "doc_values": false},
+	"title": {"type": "text", "fields": {"raw": {"type": "keyword", "doc_values": false}}}}}}');
+SELECT tenant_create('odd', 'odd');
+INSERT INTO tenant_odd.odd VALUES (1, 'Alphabet', 'alpine', 'alpaca'), (2, 'Alphabet', 'alphabet', 'bison'), (3, 'Alpha beta', 'gamma', NULL);
 SELECT tenant_create(n) FROM unnest(ARRAY['one', 'two']) n;
 INSERT INTO tenant_one.case_studies (title, customer_company, industry, technologies)
 SELECT t, 'Data ' || left(t, 3), CASE WHEN t ~ 'Kafka' THEN 'streams' ELSE 'other' END, '["Kafka", "kafkacat", "linux"]'
@@ -32,6 +37,7 @@ ok(sync_wait($node, 'postgres', 120), 'synced');
 ok($node->poll_query_until('postgres', q{SELECT bool_and(state = 'ready' AND filled) FROM tenancy.search_index}), 'indices are ready');
 $search->refresh('case_studies_tenant_one');
 $search->refresh('technologies_tenant_one');
+$search->refresh('odd_tenant_odd');
 
 sub quoted { return "'" . $_[0] =~ s/'/''/gr . "'" }
 
@@ -39,7 +45,7 @@ sub suggest
 {
 	my ($engine, $prefix, $options, $type) = @_;
 	my ($status, $out, $err) = $node->psql('postgres',
-		"BEGIN; SELECT tenant_use('one'); SELECT suggest('$engine', " . quoted($prefix) . ', ' . quoted($type // 'case_studies') . ', ' . quoted($options // '{}') . '); COMMIT');
+		"BEGIN; SELECT tenant_use('" . (($type // '') eq 'odd' ? 'odd' : 'one') . "'); SELECT suggest('$engine', " . quoted($prefix) . ', ' . quoted($type // 'case_studies') . ', ' . quoted($options // '{}') . '); COMMIT');
 	return $status == 0 ? $out =~ s/^\s+//r : $err =~ s/\nCONTEXT.*//sr;
 }
 
@@ -70,6 +76,12 @@ both('["Kafka", "kafkacat"]', 'kaf', '{"fields": ["technologies"]}');
 both('["Data Mig"]', 'data m', '{"fields": "customer_company"}');
 both('["Data warehouse"]', 'data w', '{"fields": ["title", "customer_company"]}');
 both('["Kafka Streams"]', 'kafka', '{}', 'technologies');
+
+# Fields whose values the server cannot count, or cannot tell from each other; a name that no aggregation may have.
+both('["alpine", "alphabet"]', 'alp', '{"fields": ["code"]}', 'odd');
+both('["Alphabet", "Alpha beta"]', 'alp', '{"fields": ["title"]}', 'odd');
+both('["alpaca"]', 'alp', '{"fields": ["odd[name]>"]}', 'odd');
+both('["alpaca", "alpine", "Alphabet", "alphabet", "Alpha beta"]', 'alp', '{"fields": ["odd[name]>", "code", "title"]}', 'odd');
 
 # What is typed is never syntax.
 for my $typed ('"', q{'}, '\\', 'a:*', 'kafka & !', '(', '| x', '*', '%', '_', '.*', '<->', q{'); DROP TABLE x --}, '{"a":1}', "kaf\x01")
