@@ -35,6 +35,14 @@ SELECT public.refusal($$tenant_search('x', options => '{"after": null, "sort": n
 SELECT * FROM public.refused('tenant_search(NULL, filters => %L)',
     '{"full_text": "x"}', '{"nope": 1}', '{"_id": "1"}', '{"industry": {}}', '{"industry": {"eq": 1}}', '{"industry": {"gt": {}}}', '{"industry": {"not": {"not": 1}}}',
     '{"industry": {"not": {}}}', '{"industry": {"exists": 1}}', '{"industry": [[1]]}', '{"industry": [null]}', '{"industry": {"terms": {"index": "x"}}}');
+-- what is too much
+SELECT * FROM public.refused('tenant_search(repeat(%L, 10000))', 'x', 'é', 'xx');
+SELECT * FROM public.refused('tenant_suggest(repeat(%L, 10000))', 'x', 'xx');
+SELECT public.refusal($$tenant_search('x', filters => jsonb_build_object('industry', repeat('x', 17000000)))$$);
+SELECT public.refusal($$tenant_search('x', options => jsonb_build_object('source', repeat('x', 17000000)))$$);
+SELECT public.refusal($$tenant_search('x', filters => jsonb_build_object('industry', (SELECT jsonb_agg(n) FROM generate_series(1, 1001) n)))$$);
+-- columns of the answer, whichever engine there is
+SELECT * FROM public.refused('tenant_search(''x'', options => %L)', '{"source": "ti*", "engine": "postgresql"}', '{"source": "nope", "engine": "postgresql"}', '{"source": "title", "engine": "postgresql"}');
 -- bodies: what is not known to heed the query
 SELECT * FROM public.refused('tenant_search_dsl(%L)',
     '[]', '{"suggest": {}}', '{"runtime_mappings": {}}', '{"script_fields": {}}', '{"pit": {"id": "x"}}', '{"indices_boost": []}', '{"knn": {}}', '{"retriever": {}}', '{"rescore": {}}',
@@ -56,6 +64,13 @@ INSERT INTO technologies (id, name) VALUES ('00000000-0000-0000-0000-00000000000
 INSERT INTO case_studies (title, industry) VALUES ('Kafka in use', 'retail'), ('Kafka, Kafka, Kafka', 'finance');
 SELECT get_technology_by_id('00000000-0000-0000-0000-000000000001') - 'updated_at';
 SELECT get_technology_by_id('00000000-0000-0000-0000-000000000002') IS NULL AS unknown;
+SELECT title, industry, score > 0 AS scored FROM search_case_studies('kafka', 1);
+SELECT title FROM tenant_search_case_studies('kafka', filters => '{"industry": "retail"}');
+-- temporary tables, which a session in a pool may have, are not the tenant's
+CREATE TEMPORARY TABLE technologies AS SELECT '00000000-0000-0000-0000-000000000001'::uuid AS id, 'not this one' AS name;
+CREATE TEMPORARY TABLE case_studies AS SELECT c.* FROM case_studies c WHERE false;
+SELECT get_technology_by_id('00000000-0000-0000-0000-000000000001') ->> 'name';
+SELECT title FROM search_case_studies('kafka', 1);
 ROLLBACK;
 SELECT public.refusal($$get_technology_by_id('00000000-0000-0000-0000-000000000001')$$);
 SELECT public.refusal('search_case_studies(''x'')');

@@ -70,6 +70,9 @@ SELECT pg('kafak'), pg('kafak', '{"fuzzy": true}'), pg('afka', '{"fuzzy": true}'
 SELECT tenant_search('kafak postgers of at', 'docs', options => '{"engine": "postgresql", "suggest": true}') ->> 'did_you_mean';
 SELECT tenant_search('kafka xylophone', 'docs', options => '{"engine": "postgresql", "suggest": true}') -> 'did_you_mean';
 SELECT pg('k''afka \ :* '' é', '{"fuzzy": true, "suggest": true}'), pg(repeat('kafka ', 500), '{"fuzzy": true}'), pg(repeat('x', 5000), '{"fuzzy": true}');
+-- for the first eight words only
+SELECT pg(repeat('qqq ', 7) || 'kafak', '{"fuzzy": true}'), pg(repeat('qqq ', 8) || 'kafak', '{"fuzzy": true}');
+SELECT tenant_search((SELECT string_agg('qqq' || i, ' ') FROM generate_series(1, n) i) || ' kafak', 'docs', options => '{"engine": "postgresql", "suggest": true}') -> 'did_you_mean' FROM unnest(ARRAY[7, 8]) n;
 -- a score that is asked for
 SELECT pg('kafka', '{"min_score": 0.0001}'), pg('kafka', '{"min_score": 1000}');
 -- a tsvector that is kept by hand; none at all
@@ -89,6 +92,14 @@ BEGIN
     RETURN ids;
 END $$;
 SELECT walk(NULL, '{"sort": "kind asc"}'), walk(NULL, '{"sort": ["made desc", "price asc"]}'), walk('kafka', '{}'), walk('kafka', '{"sort": ["made", "relevance"]}');
+-- a cursor that would be too long is refused, as without it results would seem to end
+INSERT INTO doc (id, title, kind) VALUES (8, 'Long', repeat('z', 300000)), (9, 'Long too', repeat('z', 300001));
+SELECT pg(NULL, '{"sort": "kind desc"}', '{"id": {"gt": 7}}');
+SELECT pg(NULL, '{"sort": "kind desc"}', '{"id": {"gt": 7}}', page_size => 1);
+SELECT count(*) FROM tenant_search_rows(NULL, 'docs', '{"id": {"gt": 7}}', options => '{"engine": "postgresql", "sort": "kind desc"}');
+DELETE FROM doc WHERE id > 7;
+INSERT INTO doc (id, title, kind) VALUES (8, 'Long', repeat('z', 30000)), (9, 'Long too', repeat('z', 30001));
+SELECT walk(NULL, '{"sort": "kind desc"}');
 ROLLBACK;
 
 -- many rows that match: only those of the rarest words are ranked, and the answer says so

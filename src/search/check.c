@@ -7,6 +7,7 @@
 #include "access/table.h"
 #include "utils/lsyscache.h"
 
+#include "common/errors.h"
 #include "common/jsonb.h"
 #include "search/search.h"
 
@@ -141,8 +142,8 @@ check_words(const SearchTarget *target, const char *name, const char *option)
 }
 
 /* Refuses fields of the answer that are neither in the mapping nor in the table. */
-static void
-check_source(const SearchTarget *target, const SearchRequest *request)
+void
+search_check_source(const SearchTarget *target, const SearchRequest *request)
 {
 	ListCell *lc;
 
@@ -176,5 +177,37 @@ search_check_request(const SearchTarget *target, const SearchRequest *request)
 	if (request->highlight != NULL)
 		foreach (lc, request->highlight->fields)
 			check_words(target, lfirst(lc), "highlight");
-	check_source(target, request);
+	search_check_source(target, request);
+}
+
+/* Complains that PostgreSQL cannot take the server's place: the table lacks what the mapping has. */
+static void
+check_column(const SearchTarget *target, const char *name, const char *fallback)
+{
+	if (name == NULL || get_attnum(target->relid, name) > 0)
+		return;
+	ereport(ERROR,
+			(errcode(ERRCODE_TENANCY_SEARCH_UNAVAILABLE),
+			 errmsg("could not search on the server: %s", fallback),
+			 errdetail("PostgreSQL cannot answer instead: the table has no column \"%s\".", name)));
+}
+
+/* Refuses to have PostgreSQL answer in place of the server where fields are no columns. */
+void
+search_check_fallback(const SearchTarget *target, const SearchRequest *request,
+					  const char *fallback)
+{
+	ListCell *lc;
+
+	foreach (lc, request->filters)
+		check_column(target, ((SearchFilter *) lfirst(lc))->name, fallback);
+	foreach (lc, request->sort)
+		check_column(target, ((SearchSort *) lfirst(lc))->name, fallback);
+	foreach (lc, request->facets)
+		check_column(target, ((SearchFacetWish *) lfirst(lc))->name, fallback);
+	foreach (lc, request->fields)
+		check_column(target, ((SearchField *) lfirst(lc))->name, fallback);
+	if (request->highlight != NULL)
+		foreach (lc, request->highlight->fields)
+			check_column(target, lfirst(lc), fallback);
 }

@@ -20,7 +20,6 @@
 #include "search/server.h"
 
 #define FIELDS_MAX 3
-#define WORDS_MAX 8
 #define OPTIONS_MAX 4 /* of a word in a field */
 /* Servers trim what is no letter or sign off the ends of a text. */
 #define MARK_BEGIN "{\x01{"
@@ -98,7 +97,7 @@ word_at(List **words, int64 offset, int64 length)
 		if (word->offset == offset && word->length == length)
 			return word;
 	}
-	if (list_length(*words) >= WORDS_MAX)
+	if (list_length(*words) >= SEARCH_SIMILAR_MAX)
 		return NULL;
 	word = palloc0(sizeof(Word));
 	word->offset = offset;

@@ -10,6 +10,8 @@
 #include "common/jsonb.h"
 #include "search/request.h"
 
+#define BOUNDS_MAX 4 /* gt, gte, lt, lte: an object has each name once */
+
 /* Refuses a filter for its name or what it asks for. */
 static void
 refuse_filter(const char *name, const char *why)
@@ -38,10 +40,11 @@ static SearchFilter *
 parse_any(const char *name, JsonbContainer *array)
 {
 	int			  count = JsonContainerSize(array);
-	SearchFilter *filter = new_filter(name, FILTER_ANY, count);
+	SearchFilter *filter;
 
 	if (count > SEARCH_FILTER_VALUES_MAX)
 		refuse_filter(name, psprintf("It lists more than %d values.", SEARCH_FILTER_VALUES_MAX));
+	filter = new_filter(name, FILTER_ANY, count);
 	for (int i = 0; i < count; i++)
 	{
 		char *text = tenancy_jsonb_scalar(getIthJsonbValueFromContainer(array, i));
@@ -102,7 +105,7 @@ parse_exists(const char *name, const JsonbValue *value)
 static SearchFilter *
 parse_range(const char *name, JsonbContainer *object)
 {
-	SearchFilter  *range = new_filter(name, FILTER_RANGE, JsonContainerSize(object));
+	SearchFilter  *range = new_filter(name, FILTER_RANGE, BOUNDS_MAX);
 	JsonbIterator *it = JsonbIteratorInit(object);
 	char		  *word;
 	JsonbValue	   value;
@@ -136,7 +139,7 @@ parse_not(const char *name, const JsonbValue *value)
 static List *
 parse_conditions(List *list, const char *name, JsonbContainer *object)
 {
-	SearchFilter  *range = new_filter(name, FILTER_RANGE, JsonContainerSize(object));
+	SearchFilter  *range = new_filter(name, FILTER_RANGE, BOUNDS_MAX);
 	JsonbIterator *it = JsonbIteratorInit(object);
 	char		  *word;
 	JsonbValue	   value;

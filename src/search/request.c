@@ -4,7 +4,23 @@
  */
 #include "postgres.h"
 
+#include "mb/pg_wchar.h"
+#include "utils/builtins.h"
+
 #include "search/request.h"
+
+/* Reads words: not so many that no server takes them, or that memory does not hold them. */
+char *
+search_read_words(Datum argument, const char *name)
+{
+	char *words = TextDatumGetCString(argument);
+
+	if (strlen(words) > SEARCH_WORDS_MAX && pg_mbstrlen(words) > SEARCH_WORDS_MAX)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("%s must not have more than %d characters", name, SEARCH_WORDS_MAX)));
+	return words;
+}
 
 /* Starts reading an argument that must be an object. */
 JsonbIterator *
@@ -13,6 +29,10 @@ search_open_object(Jsonb *argument, const char *name)
 	if (!JB_ROOT_IS_OBJECT(argument))
 		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 						errmsg("%s must be a JSON object", name)));
+	if (VARSIZE(argument) > SEARCH_OBJECT_MAX)
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						errmsg("%s must not be larger than %d MB", name,
+							   SEARCH_OBJECT_MAX / 1024 / 1024)));
 	return JsonbIteratorInit(&argument->root);
 }
 

@@ -11,7 +11,10 @@
 #define SEARCH_PAGE_SIZE_MAX 1000
 #define SEARCH_WINDOW_MAX 10000 /* the servers' own index.max_result_window */
 #define SEARCH_FILTER_VALUES_MAX 1000
-#define SEARCH_NAMES_MAX 100 /* of one option */
+#define SEARCH_NAMES_MAX 100				 /* of one option */
+#define SEARCH_WORDS_MAX 10000				 /* characters of a query */
+#define SEARCH_OBJECT_MAX (16 * 1024 * 1024) /* bytes of filters, and of options */
+#define SEARCH_SIMILAR_MAX 8				 /* words of a query for which others are looked for */
 #define SEARCH_FACET_SIZE_MAX 1000
 
 #define SEARCH_TOTAL_EXACT -1
@@ -112,5 +115,7 @@ extern void	 search_options_parse(SearchRequest *request, Jsonb *options);
 extern JsonbIterator *search_open_object(Jsonb *argument, const char *name);
 /* True if the score decides the order, or is part of it. */
 extern bool search_sorts_by_score(const SearchRequest *request);
+/* Reads words; name is that of the argument. */
+extern char *search_read_words(Datum argument, const char *name);
 
 #endif

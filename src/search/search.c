@@ -36,7 +36,7 @@ read_query(FunctionCallInfo fcinfo, SearchRequest *request)
 {
 	memset(request, 0, sizeof(*request));
 	if (!PG_ARGISNULL(0))
-		request->query = text_to_cstring(PG_GETARG_TEXT_PP(0));
+		request->query = search_read_words(PG_GETARG_DATUM(0), "query");
 	if (request->query != NULL && strspn(request->query, " \t\r\n") == strlen(request->query))
 		request->query = NULL;
 	request->index_type =
@@ -68,7 +68,10 @@ run_search(const SearchTarget *target, const SearchRequest *request, SearchResul
 		if (request->engine == ENGINE_SERVER)
 			report_failure(request, &failure);
 		memset(result, 0, sizeof(*result));
+		search_check_fallback(target, request, failure.reason);
 	}
+	else
+		search_check_source(target, request);
 	search_postgres(target, request, result, failure.reason);
 	return failure.reason;
 }

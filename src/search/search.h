@@ -74,6 +74,10 @@ extern void search_target_load(SearchTarget *target, const char *index_type);
 
 /* check.c */
 extern void search_check_request(const SearchTarget *target, const SearchRequest *request);
+extern void search_check_source(const SearchTarget *target, const SearchRequest *request);
+/* fallback says why the server was not used */
+extern void search_check_fallback(const SearchTarget *target, const SearchRequest *request,
+								  const char *fallback);
 /* The property, or its part, that holds a column's value as one term; NULL: there is none. */
 extern char *search_term_property(const SearchTarget *target, const char *name);
 /* Likewise, in a form that orders and counts. */

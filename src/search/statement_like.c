@@ -198,13 +198,16 @@ statement_did_you_mean(Statement *statement)
 {
 	const Words	  *words = statement->words;
 	bool		   better = false;
+	int			   asked = 0;
 	StringInfoData query;
 
 	initStringInfo(&query);
 	for (int i = 0; words != NULL && i < words->ngiven; i++)
 	{
-		List *like = is_unknown(words, i) ? statement_like(statement, words->given[i]) : NIL;
+		bool  ask = asked < SEARCH_SIMILAR_MAX && is_unknown(words, i);
+		List *like = ask ? statement_like(statement, words->given[i]) : NIL;
 
+		asked += ask;
 		better |= like != NIL;
 		appendStringInfo(&query, "%s%s", i > 0 ? " " : "",
 						 like ? ((LikeWord *) linitial(like))->text : words->given[i]);

@@ -256,7 +256,7 @@ statement_find_words(Statement *statement, const char *fallback)
 	words->given = palloc(sizeof(char *) * GIVEN_MAX);
 	words->ngiven = split(statement->request->query, words->given);
 	add_lexemes(statement, words, words->given, words->ngiven, -1, NULL);
-	for (int i = 0; i < words->ngiven && statement->request->fuzzy; i++)
+	for (int i = 0; i < Min(words->ngiven, SEARCH_SIMILAR_MAX) && statement->request->fuzzy; i++)
 		add_similar(statement, words, i);
 	add_queries(statement, words);
 	count_rows(statement, words);

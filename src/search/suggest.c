@@ -113,7 +113,7 @@ read_arguments(FunctionCallInfo fcinfo, Suggest *suggest)
 						errmsg("size must be between 1 and %d", SUGGEST_SIZE_MAX)));
 	if (!PG_ARGISNULL(3))
 		parse_options(suggest, PG_GETARG_JSONB_P(3));
-	suggest_split(suggest, PG_ARGISNULL(0) ? "" : text_to_cstring(PG_GETARG_TEXT_PP(0)));
+	suggest_split(suggest, PG_ARGISNULL(0) ? "" : search_read_words(PG_GETARG_DATUM(0), "prefix"));
 }
 
 /* Values of each field to look at: some are found twice, or do not match after all. */
@@ -228,6 +228,23 @@ make_answer(Suggest *suggest, const char *engine, const char *fallback, int64 to
 	return JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_OBJECT, NULL));
 }
 
+/* Refuses to have PostgreSQL answer in place of the server where fields are no columns. */
+static void
+check_fallback(const SearchTarget *target, Suggest *suggest, const char *fallback)
+{
+	SearchRequest request = suggest->request;
+	ListCell	 *lc;
+
+	foreach (lc, suggest->fields)
+	{
+		SearchField *field = palloc0(sizeof(SearchField));
+
+		field->name = ((SuggestField *) lfirst(lc))->name;
+		request.fields = lappend(request.fields, field);
+	}
+	search_check_fallback(target, &request, fallback);
+}
+
 /* Asks the engine that the caller wants; returns why it is not the server, if it should be. */
 static const char *
 run_suggest(const SearchTarget *target, Suggest *suggest, const char **engine)
@@ -247,6 +264,7 @@ run_suggest(const SearchTarget *target, Suggest *suggest, const char **engine)
 			ereport(ERROR, (errcode(failure.sqlstate),
 							errmsg("could not search on the server: %s", failure.reason)));
 		suggest->found = NIL;
+		check_fallback(target, suggest, failure.reason);
 		*engine = "postgresql";
 	}
 	suggest_postgres(target, suggest);
