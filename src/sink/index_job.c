@@ -429,7 +429,7 @@ index_job_advance(IndexJob *job)
 	HttpRequest		*request = job->request;
 	const HttpReply *reply;
 
-	if (job->done)
+	if (job->done || (job->leader != NULL && !job->leader->done))
 		return;
 	if (job->step == NULL && strcmp(job->state, "dropping") == 0)
 	{

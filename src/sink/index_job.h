@@ -38,6 +38,11 @@ struct IndexJob
 	int64 revision;
 	int64 tenant_id;
 
+	bool	  together; /* it may wait for other jobs, to ask with them */
+	bool	  waits;	/* it does */
+	IndexJob *leader;	/* job that asks for this one too, NULL: none */
+	IndexJob *next;		/* of those that ask together */
+
 	HttpRequest *request;
 	IndexStep	 step;		 /* takes the request's reply */
 	bool		 simplified; /* scaled_float was replaced */
@@ -73,8 +78,11 @@ extern void		   index_job_add_aliases(IndexJob *job);
 /* index_shared.c: an index that is part of a shared one */
 extern void	 index_shared_start(IndexJob *job);
 extern void	 index_shared_drop(IndexJob *job);
+extern void	 index_shared_ask(IndexJob *job);
 extern bool	 index_is_alias_of(const struct json_t *owner, const char *alias, const char *part);
 extern char *index_alias_action(const IndexJob *job, const char *alias);
+/* index_shared_lot.c: jobs that are to get their aliases together */
+extern void index_shared_start_lots(IndexJob *jobs, int njobs);
 /* index_switch.c: takes the public alias over from another index */
 extern void index_switch(IndexJob *job);
 /* Takes old aliases away and ends the job with the error it has. */

@@ -202,6 +202,13 @@ index_shared_drop(IndexJob *job)
 	index_job_ask(job, took_last_owner, "GET", psprintf("/_alias/%s", job->alias), NULL);
 }
 
+/* Asks whose the part's alias is, to give it that. */
+void
+index_shared_ask(IndexJob *job)
+{
+	index_job_ask(job, took_alias_owner, "GET", psprintf("/_alias/%s", job->alias), NULL);
+}
+
 /* Begins the work on a part that is kept. */
 void
 index_shared_start(IndexJob *job)
@@ -211,6 +218,11 @@ index_shared_start(IndexJob *job)
 	else if (!job->serving ||
 			 (strcmp(job->state, "altered") == 0 && strcmp(job->old_aliases, "[]") == 0))
 		index_alter(job);
+	else if (job->together)
+	{
+		job->together = false;
+		job->waits = true;
+	}
 	else
-		index_job_ask(job, took_alias_owner, "GET", psprintf("/_alias/%s", job->alias), NULL);
+		index_shared_ask(job);
 }

@@ -20,7 +20,8 @@
 #include "sink/provision.h"
 #include "sink/ready_index.h"
 
-#define JOBS_MAX 8
+#define JOBS_MAX 100
+#define ALONE_MAX 8			 /* of them, those that do not do their work together */
 #define TURN_MIN 50			 /* ms */
 #define LOOK_INTERVAL 10000	 /* ms between looks at a table in which nothing is due */
 #define LOCKED_INTERVAL 1000 /* ms until what a user's lock was in the way of is done again */
@@ -219,6 +220,7 @@ read_job(int row)
 	char	 *shared;
 
 	memset(job, 0, sizeof(IndexJob));
+	job->together = true;
 	job->index_name = copy_column(row, 1);
 	job->index_type = copy_column(row, 2);
 	job->alias = copy_column(row, 3);
@@ -241,6 +243,16 @@ read_job(int row)
 	njobs++;
 }
 
+/* True for a row of the last result whose work is done together: a part that is to get its alias. */
+static bool
+is_together(int row)
+{
+	char *state = tenancy_spi_text(row, 4);
+
+	return tenancy_spi_text(row, 13) != NULL &&
+		   (strcmp(state, "pending") == 0 || strcmp(state, "missing") == 0);
+}
+
 /* Reads the rows that are due, and when the next one is. */
 static void
 read_work(void)
@@ -248,16 +260,17 @@ read_work(void)
 	Oid	  types[] = {FLOAT8OID, INT8OID};
 	Datum values[] = {Float8GetDatum(tenancy_retry_max), Int64GetDatum(JOBS_MAX)};
 	int64 wait = LOOK_INTERVAL;
+	int	  alone = 0;
 
 	tenancy_spi_exec(work_query, 2, types, values, NULL);
 	for (int row = 0; row < SPI_processed; row++)
 	{
 		int64 due = tenancy_spi_int64(row, 7);
 
-		if (due <= 0)
-			read_job(row);
-		else
+		if (due > 0)
 			wait = Min(wait, due);
+		else if (is_together(row) || alone++ < ALONE_MAX)
+			read_job(row);
 	}
 	next_look = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), wait);
 }
@@ -289,6 +302,7 @@ start_jobs(void)
 
 	for (int i = 0; i < njobs; i++)
 		index_job_start(&jobs[i]);
+	index_shared_start_lots(jobs, njobs);
 	MemoryContextSwitchTo(old);
 }
 

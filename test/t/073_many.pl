@@ -22,6 +22,9 @@ CREATE EXTENSION pg_tenancy;
 SELECT tenant_blueprint_add('small', 1, 'CREATE TABLE item (id int PRIMARY KEY, word text)');
 SELECT tenant_sync_table('small', 'item', 'item', mapping => '{"mappings": {"dynamic": false, "properties": {"word": {"type": "text"}}}}');
 SQL
+# Of tenants that get their aliases together one finds its alias taken, another an index of that name: the others have theirs.
+$search->request('PUT', '/foreign', { aliases => { item_tenant_t5 => {} } });
+$search->request('PUT', '/item_tenant_t6', { mappings => { properties => { a => { type => 'keyword' } } } });
 my $start = time;
 for my $part (0 .. $many / 100 - 1)
 {
@@ -30,6 +33,11 @@ for my $part (0 .. $many / 100 - 1)
 }
 note(sprintf 'made in %.0f s', time - $start);
 $start = time;
+ok(wait_until(sub { sql(q{SELECT string_agg(alias, ' ' ORDER BY alias) FROM tenancy.search_index WHERE state <> 'ready'}) eq 'item_tenant_t5 item_tenant_t6' }, $many), 'all but two tenants have their aliases')
+  or diag(sql(q{SELECT state, count(*), max(last_error) FROM tenancy.search_index GROUP BY 1}));
+note(sprintf 'in %.0f s', time - $start);
+like(sql(q{SELECT string_agg(last_error, ' ' ORDER BY alias) FROM tenancy.search_index WHERE state <> 'ready'}), qr/alias "item_tenant_t5" belongs to another index.*same name|item_tenant_t5.*invalid_alias_name|item_tenant_t5.*exists/, 'and it is told why they have not');
+$search->raw('DELETE', '/foreign,item_tenant_t6');
 ok(wait_until(sub { sql(q{SELECT count(*) FROM tenancy.search_index WHERE state <> 'ready' OR role = 'serving' AND NOT filled}) == 0 }, $many), 'every tenant has its part')
   or diag(sql(q{SELECT state, count(*), max(last_error) FROM tenancy.search_index GROUP BY 1}));
 note(sprintf 'provisioned in %.0f s', time - $start);
