@@ -82,5 +82,29 @@ for my $round (1 .. 20)
 	}
 }
 is($wrong, 0, 'many clients: each sees its own rows and nothing stays');
+
+# The statements of the platform as functions: their plans are the server process's, their tables the tenant's, also when somebody
+# has left temporary ones of the same names there.
+my $id = '00000000-0000-0000-0000-000000000001';
+$node->safe_psql('postgres', "INSERT INTO tenant_$_.technologies (id, name) VALUES ('$id', 'technology of $_')") for 'one', 'two';
+my $asked = "SELECT get_technology_by_id('$id') ->> 'name'; SELECT title FROM search_case_studies('one two'); SELECT tenant_search('one two') #>> '{results,0,title}'; SELECT tenant_suggest('of') #>> '{suggestions,0,text}'";
+for my $what ('functions', 'temporary tables')
+{
+	$wrong = 0;
+	for my $round (1 .. 8)
+	{
+		for my $n (0 .. 3)
+		{
+			my $tenant = $n % 2 ? 'one' : 'two';
+			my $said = says($mixed[$n], "BEGIN; SELECT tenant_use('$tenant'); $asked; COMMIT");
+			$wrong++ if $said ne "technology of $tenant of $tenant of $tenant of $tenant";
+			diag($said) if $wrong == 1;
+		}
+	}
+	is($wrong, 0, "$what: each tenant's own rows");
+	says($mixed[5], "CREATE TEMPORARY TABLE technologies AS SELECT '$id'::uuid AS id, 'left behind' AS name; CREATE TEMPORARY TABLE case_studies AS SELECT * FROM tenant_two.case_studies");
+}
+$mixed[0]->query("SELECT get_technology_by_id('$id')");
+like($mixed[0]->{stderr}, qr/no tenant is in use/, 'functions: none without a tenant');
 $_->quit for $one, $two, @mixed;
 done_testing();
