@@ -102,6 +102,17 @@ publish(DatabaseShared *database, const VerifyCounts *sum)
 	pg_atomic_write_u64(&sink->verified_at, (uint64) GetCurrentTimestamp());
 }
 
+/* True if the interval since the last sample, or since the server began, is over. */
+bool
+verify_sample_is_due(DatabaseShared *database)
+{
+	TimestampTz last = (TimestampTz) pg_atomic_read_u64(&database->sinks[SINK_SEARCH].verified_at);
+
+	return tenancy_verify_interval > 0 &&
+		   TimestampDifferenceExceeds(Max(last, PgStartTime), GetCurrentTimestamp(),
+									  tenancy_verify_interval * 1000);
+}
+
 /* One sample: one table after the other, in a random order, until there are enough rows. */
 void
 verify_sample_run(DatabaseShared *database)

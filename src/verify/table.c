@@ -44,14 +44,13 @@ static const char *const state_query =
 	"  LEFT JOIN tenancy.resync r ON r.sink = 'search' AND r.tenant_id = $1 AND r.table_name = $2";
 
 /* Makes a run and connects to the search server. */
-VerifyRun *
-verify_run_make(DatabaseShared *database, bool repair)
+static VerifyRun *
+start_run(DatabaseShared *database)
 {
 	VerifyRun *run = MemoryContextAllocZero(TopMemoryContext, sizeof(VerifyRun));
 
 	run->database = database;
 	run->driver = &search_sink_driver;
-	run->repair = repair;
 	run->batch_context =
 		AllocSetContextCreate(TopMemoryContext, "pg_tenancy verify", ALLOCSET_DEFAULT_SIZES);
 	tenancy_tx_begin("pg_tenancy verify: starting");
@@ -61,6 +60,19 @@ verify_run_make(DatabaseShared *database, bool repair)
 	sink_state_expect(run->driver);
 	run->driver->open();
 	verify_connect(run);
+	return run;
+}
+
+/* Starts comparing; what the process has is used again. */
+VerifyRun *
+verify_run_make(DatabaseShared *database, bool repair)
+{
+	static VerifyRun *run = NULL;
+
+	if (run == NULL)
+		run = start_run(database);
+	run->repair = repair;
+	run->new_index = false;
 	return run;
 }
 

@@ -13,5 +13,7 @@ extern PGDLLEXPORT void tenancy_verify_main(Datum arg);
 /* sample.c: one sample of rows and documents, its result into the status view. */
 extern void verify_sample_run(DatabaseShared *database);
 extern void verify_moves_run(DatabaseShared *database);
+/* True if the interval since the last sample is over. */
+extern bool verify_sample_is_due(DatabaseShared *database);
 
 #endif

@@ -57,16 +57,26 @@ record_error(WorkerShared *shared)
 	MemoryContextSwitchTo(old);
 }
 
+/* Compares new indices, if there are any that wait for it: a sample is taken all the same when it is due. */
+static void
+run_verify(DatabaseShared *database)
+{
+	bool moves = pg_atomic_read_u32(&database->moves_to_verify) != 0;
+
+	if (moves)
+		verify_moves_run(database);
+	if (!moves || verify_sample_is_due(database))
+		verify_sample_run(database);
+}
+
 /* Runs the role's loop. */
 static void
 run(DatabaseShared *database, WorkerRole role)
 {
 	if (role == ROLE_CAPTURE)
 		capture_run(database);
-	else if (role == ROLE_VERIFY && pg_atomic_read_u32(&database->moves_to_verify) != 0)
-		verify_moves_run(database);
 	else if (role == ROLE_VERIFY)
-		verify_sample_run(database);
+		run_verify(database);
 	else
 		sink_worker_run(database, role == ROLE_SEARCH ? SINK_SEARCH : SINK_CACHE);
 }

@@ -108,6 +108,22 @@ $from = sql('SELECT now()');
 ok(wait_until(sub { shown($from) =~ /\|0\|0\|0$/ }, 60), 'and the next sample shows it');
 
 
+# A new index that is never what the table says: somebody takes a document out of it each time.
+sub spoil
+{
+	my $new = sql(q{SELECT to_index FROM tenancy.stat_progress_reindex WHERE phase IN ('filling', 'verifying')}) or return;
+	my ($version) = ($search->raw('GET', "/$new/_doc/1"))[1] =~ /"_version":(\d+)/ or return;
+	$search->raw('DELETE', "/$new/_doc/1?version=$version&version_type=external_gte&refresh=true");
+	return;
+}
+my $attempts = q{SELECT coalesce(max(attempts), 0) FROM tenancy.stat_progress_reindex WHERE phase = 'verifying'};
+sql(q{SELECT tenancy.reindex('small', 'line')});
+ok(wait_until(sub { spoil(); sql($attempts) > 0 }, 60), 'a new index is not what the table says');
+$from = sql('SELECT now()');
+ok(wait_until(sub { spoil(); shown($from) ne '' || sql($attempts) == 0 }, 60), 'meanwhile');
+isnt(shown($from), '', 'samples are taken all the same') or diag(sql('TABLE tenancy.stat_progress_reindex'));
+ok(wait_until(sub { sql(q{SELECT count(*) FROM tenancy.stat_progress_reindex WHERE phase <> 'grace'}) == 0 }, 60), 'and it serves when nobody spoils it');
+
 # Commands that need the database without connections, while samples are taken.
 sql('CREATE DATABASE other');
 $node->safe_psql('other', <<'SQL');
