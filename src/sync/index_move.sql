@@ -353,6 +353,10 @@ BEGIN
      RETURNING coalesce(m.to_index, '') INTO cancelled;
     UPDATE tenancy.search_index SET state = 'dropping', updated_at = now()
      WHERE index_name = cancelled AND role = 'filling';
+    UPDATE tenancy.placement p SET placement = CASE WHEN i.shared IS NULL THEN 'dedicated' ELSE 'shared' END
+      FROM tenancy.search_index i JOIN tenancy.tenant t ON t.id = i.tenant_id AND t.name = tenant AND t.status <> 'dropped'
+     WHERE cancelled IS NOT NULL AND i.index_type = reindex_cancel.index_type AND i.role = 'serving' AND i.state <> 'dropping'
+       AND p.tenant_id = i.tenant_id AND p.index_type = i.index_type;
     RETURN cancelled IS NOT NULL;
 END
 $$;

@@ -58,6 +58,8 @@ BEGIN
     IF NOT FOUND THEN
         RAISE EXCEPTION 'tenant "%" has no index of type "%"', tenant, index_type USING ERRCODE = 'TN001';
     END IF;
+    UPDATE tenancy.placement p SET placement = place.placement
+     WHERE p.tenant_id = old.tenant_id AND p.index_type = old.index_type;
     IF (old.shared IS NOT NULL) = (placement = 'shared')
        AND NOT EXISTS (SELECT FROM tenancy.index_move m WHERE m.tenant_id = old.tenant_id AND m.index_type = old.index_type)
     THEN

@@ -302,12 +302,9 @@ insert_missing_indices(int64 tenant_id)
 	if (SPI_processed == 0)
 		return;
 	shape_record(tenant_id);
-	if (tenancy_default_placement == PLACEMENT_SHARED)
-		tenancy_spi_exec("SELECT tenancy.share_index(index_name) FROM (SELECT * FROM "
-						 "tenancy.search_index ORDER BY index_type) i"
-						 " WHERE tenant_id = $1 AND state = 'pending' AND shared IS NULL"
-						 "   AND role = 'serving'",
-						 1, types, values, NULL);
+	values[1] =
+		CStringGetTextDatum(tenancy_default_placement == PLACEMENT_SHARED ? "shared" : "dedicated");
+	tenancy_spi_exec("SELECT tenancy.place_new($1, $2)", 2, types, values, NULL);
 }
 
 /* Records the indices that a living tenant should have and has not. */

@@ -10,7 +10,7 @@ use TenancyLoad;
 
 need_servers('elasticsearch7', 'redis');
 my $from = TenancySearch->start('elasticsearch7');
-my $node = tenancy_node('dumped', search => $from);
+my $node = tenancy_node('dumped', search => $from, conf => "tenancy.reindex_grace = '1s'\n");
 $node->start;
 $node->safe_psql('postgres', <<'SQL');
 CREATE DATABASE app;
@@ -24,8 +24,14 @@ INSERT INTO tenant_one.case_studies (title, timeline_weeks) SELECT 'one ' || n, 
 INSERT INTO tenant_zoo.animal SELECT 'cat', n, 4, 'x' FROM generate_series(1, 300) n;
 INSERT INTO technology_taxonomy (name, category) VALUES ('PostgreSQL', 'database');
 SELECT tenant_drop('gone', purge => true), tenant_drop('kept-aside');
+SELECT tenancy.place('one', 'technologies', 'shared');
 SQL
 is(all_agree($node, 'app', $from, 'before'), 1800, 'before: every row');
+my $placed = q{SELECT string_agg(concat_ws(' ', tenant, index_type, placement), ', ' ORDER BY tenant, index_type) FROM tenancy.placement_advice()};
+my $move = 'SELECT count(*) FROM tenancy.stat_progress_reindex';
+ok(wait_until(sub { $node->safe_psql('app', $move) == 0 }, 120), 'before: one index is shared');
+my $expected_places = $node->safe_psql('app', $placed);
+like($expected_places, qr/one case_studies dedicated, one technologies shared.*zoo animal dedicated/, 'before: and the others are not');
 $node->command_ok([ 'pg_dump', '-Fc', '-f', $node->backup_dir . '.dump', $node->connstr('app') ], 'pg_dump');
 my $registry = <<'SQL';
 SELECT name, schema_name, blueprint, version, status FROM tenancy.tenant ORDER BY id;
@@ -41,7 +47,8 @@ $from->stop;
 
 my $search = TenancySearch->start('elasticsearch7');
 my $redis = TenancyRedis->start;
-my $other = tenancy_node('restored', search => $search, redis => $redis);
+# What was made before is where it was, whatever those that come are to be.
+my $other = tenancy_node('restored', search => $search, redis => $redis, conf => "tenancy.default_placement = 'shared'\ntenancy.reindex_grace = '1s'\n");
 $other->start;
 
 # Restores into a new database, then looks whether everything is there.
@@ -55,6 +62,8 @@ sub restored
 	ok(wait_until(sub { ($search->count('animal_tenant_zoo') // 0) == 300 && ($search->count('case_studies_tenant_one') // 0) == 1500 }, 120),
 		"@options: everything gets indexed");
 	is(all_agree($other, $database, $search, "@options: restored"), 1800, "@options: every row");
+	ok(wait_until(sub { $other->safe_psql($database, $move) == 0 }, 120), "@options: nothing is moved");
+	is($other->safe_psql($database, $placed), $expected_places, "@options: every index is placed as before");
 	$other->safe_psql($database, "UPDATE tenant_one.case_studies SET title = 'new' WHERE timeline_weeks < 100; DELETE FROM tenant_zoo.animal WHERE n > 200; SELECT tenant_create('more')");
 	all_agree($other, $database, $search, "@options: and it follows");
 	return;
