@@ -21,9 +21,15 @@
 #include "sync/doc_source.h"
 #include "sync/key.h"
 
-/* Row of tenancy.sync_table for a blueprint's index type, and what its documents are made of. */
+/*
+ * Row of tenancy.sync_table for a blueprint's index type, and what its documents are made of; the
+ * mapping may be a generated one.
+ */
 static const char config_sql[] =
-	"SELECT table_name, mapping, key_columns, document,"
+	"SELECT table_name, coalesce(mapping,"
+	"  (SELECT tenancy.merged_body(i.body, i.fields) FROM tenancy.search_index i"
+	"    WHERE i.tenant_id = $3 AND i.index_type = $2 AND i.state <> 'dropping'"
+	"     AND i.role = 'serving' LIMIT 1), tenancy.index_body($3, $2)), key_columns, document,"
 	"  (SELECT array_agg(d.joined_table::text ORDER BY d.joined_table)"
 	"     FROM tenancy.sync_dependency d"
 	"    WHERE d.blueprint = s.blueprint AND d.table_name = s.table_name)"
@@ -113,10 +119,11 @@ read_registry(SearchTarget *target, const char *index_type)
 	bool			  found;
 
 	tenancy_spi_begin_as_owner(&scope);
-	tenancy_spi_exec_saved(
-		&plan, config_sql, 2, (Oid[]){TEXTOID, TEXTOID},
-		(Datum[]){CStringGetTextDatum(target->tenant.blueprint), CStringGetTextDatum(index_type)},
-		NULL);
+	tenancy_spi_exec_saved(&plan, config_sql, 3, (Oid[]){TEXTOID, TEXTOID, INT8OID},
+						   (Datum[]){CStringGetTextDatum(target->tenant.blueprint),
+									 CStringGetTextDatum(index_type),
+									 Int64GetDatum(target->tenant.id)},
+						   NULL);
 	found = SPI_processed > 0;
 	if (found)
 	{

@@ -16,6 +16,7 @@
 #include "common/guc.h"
 #include "sink/es_reply.h"
 #include "sink/es_server.h"
+#include "sink/flavour.h"
 #include "sink/hosts.h"
 #include "sink/text.h"
 
@@ -146,6 +147,8 @@ take_part(int host, const HttpReply *reply, const EsServer *server)
 		leave_out(host, HOST_FOREIGN, reply, error);
 		return;
 	}
+	if (memcmp(&info, server, sizeof(info)) != 0)
+		flavour_forget();
 	info = *server;
 	if (all_live())
 		last_error[0] = '\0';

@@ -10,6 +10,7 @@
 #include <jansson.h>
 
 #include "sink/es_reply.h"
+#include "sink/flavour.h"
 #include "sink/index_job.h"
 #include "sink/text.h"
 
@@ -36,13 +37,18 @@ text_of(json_t *value)
 
 /* Body that puts the n-th field of those wanted, NULL: there are no more. */
 static char *
-put_body(const char *fields, int n)
+put_body(IndexJob *job, int n)
 {
-	json_t	   *root = json_loads(fields, 0, NULL);
+	char	   *fields;
+	json_t	   *root;
 	json_t	   *body = NULL;
 	const char *name;
 	json_t	   *field;
 
+	if (job->note == NULL)
+		job->note = makeStringInfo();
+	fields = flavour_fields(job->to_put, job->note);
+	root = fields != NULL ? json_loads(fields, 0, NULL) : NULL;
 	json_object_foreach(root, name, field)
 	{
 		if (n-- == 0)
@@ -56,6 +62,11 @@ put_body(const char *fields, int n)
 static void
 took_put(IndexJob *job, const HttpReply *reply)
 {
+	if (reply->status == 400 && flavour_learn(reply->body))
+	{
+		index_alter(job); /* the same again, as the server knows it */
+		return;
+	}
 	job->nput++;
 	if (reply->status == 404)
 		job->missing = true;
@@ -189,7 +200,9 @@ index_alter(IndexJob *job)
 		ask_present(job);
 		return;
 	}
-	body = put_body(job->to_put, job->nput);
+	if (index_set(job))
+		return;
+	body = put_body(job, job->nput);
 	if (body != NULL)
 		index_job_ask(job, took_put, "PUT",
 					  psprintf("/%s/_mapping%s", job->physical, index_job_typed()), body);

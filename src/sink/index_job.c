@@ -13,9 +13,9 @@
 
 #include "common/guc.h"
 #include "sink/es_bulk.h"
-#include "sink/es_mapping.h"
 #include "sink/es_reply.h"
 #include "sink/es_server.h"
+#include "sink/flavour.h"
 #include "sink/index_job.h"
 #include "sink/text.h"
 
@@ -270,23 +270,6 @@ index_job_add_aliases(IndexJob *job)
 	index_job_ask(job, took_added_aliases, "POST", "/_aliases", body.data);
 }
 
-/* Makes the index with doubles where the server has no scaled_float; true if that was new. */
-static bool
-simplify(IndexJob *job)
-{
-	char *simpler = job->simplified ? NULL : es_without_scaled_float(job->body);
-
-	job->simplified = true;
-	if (simpler == NULL)
-		return false;
-	ereport(LOG, (errmsg("the search server has no field type scaled_float, index \"%s\" gets "
-						 "double instead",
-						 job->index_name)));
-	job->body = simpler;
-	create_index(job);
-	return true;
-}
-
 /* Looks at the index that has an alias's name. */
 void
 index_job_find_name(IndexJob *job)
@@ -306,7 +289,9 @@ took_create(IndexJob *job, const HttpReply *reply)
 		index_job_add_aliases(job);
 	else if (reply->status == 400 && strstr(reply->body, "invalid_alias_name_exception"))
 		index_job_find_name(job);
-	else if (reply->status != 400 || !strstr(reply->body, "scaled_float") || !simplify(job))
+	else if (reply->status == 400 && flavour_learn(reply->body))
+		create_index(job);
+	else
 		index_job_end_with_reply(job, reply);
 }
 
@@ -319,12 +304,16 @@ index_job_typed(void)
 	return !server->opensearch && server->major < 7 ? "?include_type_name=false" : "";
 }
 
-/* Makes the index with its alias in one request. */
+/* Makes the index with its alias in one request, as this server understands it. */
 static void
 create_index(IndexJob *job)
 {
+	char *body;
+
+	job->note = makeStringInfo();
+	body = flavour_body(job->body, job->note);
 	index_job_ask(job, took_create, "PUT", psprintf("/%s%s", job->index_name, index_job_typed()),
-				  job->body);
+				  body != NULL ? body : job->body);
 }
 
 /* DELETE /INDEX has been answered: it is made again. */

@@ -27,6 +27,7 @@ struct IndexJob
 	char *state;	   /* that it was read with; not ready */
 	char *body;		   /* of the create-index request */
 	char *to_put;	   /* JSON object: fields that it does not have yet */
+	char *to_set;	   /* JSON object: settings and root, what else it does not have yet */
 	char *old_aliases; /* JSON array: aliases to be removed */
 	char *physical;	   /* index of the server: index_name, or the shared one */
 	char *part;		   /* of the shared one, NULL: the index is no part */
@@ -44,20 +45,21 @@ struct IndexJob
 	IndexJob *next;		/* of those that ask together */
 
 	HttpRequest *request;
-	IndexStep	 step;		 /* takes the request's reply */
-	bool		 simplified; /* scaled_float was replaced */
-	bool		 realiased;	 /* old aliases were removed */
-	bool		 releasing;	 /* just that: the new one is not to be had yet */
-	bool		 emptied;	 /* the index was removed, to be made again */
-	int			 nput;		 /* fields put so far */
-	bool		 refused;	 /* one of them with an error that stays; the index can be used */
-	bool		 missing;	 /* the index is not there */
-	const char	*named;		 /* alias that is looked at as the name of an index */
-	bool		 cleared;	 /* an empty index with that name was removed */
-	bool		 realigned;	 /* the aliases of an index that was missing were added */
-	bool		 created;	 /* it was not there before */
-	bool		 awaited;	 /* no request to make it is under way any more */
-	uint64		 fence;		 /* bulk requests up to this one may still write to it */
+	IndexStep	 step;		/* takes the request's reply */
+	StringInfo	 note;		/* what of the body the server got otherwise, NULL: nothing */
+	bool		 realiased; /* old aliases were removed */
+	bool		 releasing; /* just that: the new one is not to be had yet */
+	bool		 emptied;	/* the index was removed, to be made again */
+	int			 nset;		/* members of to_set that were looked at so far */
+	int			 nput;		/* fields put so far */
+	bool		 refused;	/* one of them with an error that stays; the index can be used */
+	bool		 missing;	/* the index is not there */
+	const char	*named;		/* alias that is looked at as the name of an index */
+	bool		 cleared;	/* an empty index with that name was removed */
+	bool		 realigned; /* the aliases of an index that was missing were added */
+	bool		 created;	/* it was not there before */
+	bool		 awaited;	/* no request to make it is under way any more */
+	uint64		 fence;		/* bulk requests up to this one may still write to it */
 	bool		 done;
 	char		 error[SINK_REASON_MAX]; /* "" if it went well */
 };
@@ -75,6 +77,8 @@ extern void index_job_find_name(IndexJob *job);
 extern const char *index_job_typed(void);
 extern void		   index_alter(IndexJob *job);
 extern void		   index_job_add_aliases(IndexJob *job);
+/* index_set.c: starts the next request that the job's to_set needs; false: there is none */
+extern bool index_set(IndexJob *job);
 /* index_shared.c: an index that is part of a shared one */
 extern void	 index_shared_start(IndexJob *job);
 extern void	 index_shared_drop(IndexJob *job);

@@ -5,6 +5,8 @@
 #ifndef TENANCY_PLACE_H
 #define TENANCY_PLACE_H
 
+#include "nodes/pg_list.h"
+
 /* What a place that documents are written to is for. */
 typedef enum SinkRole
 {
@@ -37,6 +39,7 @@ typedef struct SinkTarget
 	char	 **cache_keys; /* templates such as technology:{id} */
 	int		   ncache_tags;
 	char	 **cache_tags; /* templates too */
+	List	  *flat;	   /* of char *: columns that an index has as flattened objects */
 	char	  *document;   /* view or expression that makes the documents, NULL: the row itself */
 	Oid		   writer;	   /* who had the relation synced: the blueprint's owner */
 	char	  *problem;	   /* why it cannot be kept in step as it is, NULL: it can */

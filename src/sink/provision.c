@@ -53,7 +53,8 @@ static const char *const work_query =
 	"    (extract(epoch FROM updated_at - now()) * 1000"
 	"     + least($1, 250 * power(2, least(attempts, 20) - 1)))::bigint END AS due,"
 	"  to_put::text, to_jsonb(old_aliases)::text, revision::bigint, role, replaces,"
-	"  shared, (SELECT o.shared FROM tenancy.search_index o WHERE o.index_name = i.replaces)"
+	"  shared, (SELECT o.shared FROM tenancy.search_index o WHERE o.index_name = i.replaces),"
+	"  to_set::text"
 	" FROM tenancy.search_index i WHERE state <> 'ready'"
 	"   AND (replaces IS NULL OR NOT EXISTS (SELECT FROM tenancy.search_index o"
 	"     WHERE o.index_name = i.replaces AND o.state <> 'ready'))"
@@ -71,10 +72,11 @@ static const char *const work_query =
 
 static const char *const drop_query = "DELETE FROM tenancy.search_index" THIS_INDEX;
 
-/* $4: what the server refused, NULL if nothing */
+/* $4: what the server refused, $5: what it got otherwise than it was said; NULL if nothing */
 static const char *const ready_query =
 	"UPDATE tenancy.search_index i SET state = 'ready', attempts = 0, last_error = $4,"
-	"  to_put = '{}', old_aliases = '{}', updated_at = now(),"
+	"  note = CASE $2 WHEN 'altered' THEN coalesce($5, note) ELSE $5 END,"
+	"  to_put = '{}', to_set = '{}', old_aliases = '{}', updated_at = now(),"
 	"  filled = CASE $2 WHEN 'altered' THEN filled ELSE $2 <> 'missing' AND role = 'serving'"
 	"   AND NOT EXISTS (SELECT FROM tenancy.resync r"
 	"    JOIN tenancy.tenant t ON t.id = r.tenant_id"
@@ -108,9 +110,9 @@ static const char *const fresh_query =
 	"   WHERE w.sink = 'search' AND w.tenant_id = $1 AND s.index_type = $2 AND w.phase = 'rows'"
 	"     AND w.started_at IS NULL FOR UPDATE OF w SKIP LOCKED)";
 
-/* The server has refused a field: a new index can have it. */
+/* The server has refused a field or a setting: a new index can have it. */
 static const char *const refused_query =
-	"SELECT tenancy.queue_reindex($1, $2, 'the server refused to add a field')";
+	"SELECT tenancy.queue_reindex($1, $2, 'the server refused a change of the index')";
 
 static const char *const gone_query = SEARCH_MAKE_MISSING THIS_INDEX;
 
@@ -228,6 +230,7 @@ read_job(int row)
 	job->body = copy_column(row, 5);
 	job->tenant_id = tenancy_spi_int64(row, 6);
 	job->to_put = copy_column(row, 8);
+	job->to_set = copy_column(row, 15);
 	job->old_aliases = copy_column(row, 9);
 	job->revision = tenancy_spi_int64(row, 10);
 	job->own_alias = search_own_alias(job_context, job->index_name);
@@ -336,12 +339,14 @@ exec_for_table(const IndexJob *job, const char *sql)
 static bool
 change_row(const IndexJob *job, const char *sql, const char *error)
 {
-	Oid	  types[] = {TEXTOID, TEXTOID, INT8OID, TEXTOID};
+	bool  noted = job->note != NULL && job->note->len > 0;
+	Oid	  types[] = {TEXTOID, TEXTOID, INT8OID, TEXTOID, TEXTOID};
 	Datum values[] = {CStringGetTextDatum(job->index_name), CStringGetTextDatum(job->state),
-					  Int64GetDatum(job->revision), CStringGetTextDatum(error)};
-	char  nulls[] = {' ', ' ', ' ', error[0] ? ' ' : 'n'};
+					  Int64GetDatum(job->revision), CStringGetTextDatum(error),
+					  noted ? CStringGetTextDatum(job->note->data) : (Datum) 0};
+	char  nulls[] = {' ', ' ', ' ', error[0] ? ' ' : 'n', noted ? ' ' : 'n'};
 
-	tenancy_spi_exec(sql, 4, types, values, nulls);
+	tenancy_spi_exec(sql, 5, types, values, nulls);
 	return SPI_processed > 0;
 }
 

@@ -15,9 +15,7 @@
 	"  attempts = 0, updated_at = now(), filled = false, replaces = NULL,"   \
 	"  to_put = CASE WHEN shared IS NULL THEN to_put"                        \
 	"   ELSE fields || coalesce(body #> '{mappings,properties}', '{}') END," \
-	"  body = coalesce((SELECT s.mapping FROM tenancy.tenant t"              \
-	"    JOIN tenancy.sync_table s USING (blueprint)"                        \
-	"    WHERE t.id = i.tenant_id AND s.index_type = i.index_type), body)"
+	"  body = coalesce(tenancy.index_body(tenant_id, index_type), body)"
 
 /* Alias that an index has besides the public one. */
 extern char *search_own_alias(MemoryContext context, const char *index_name);

@@ -85,7 +85,6 @@ typedef enum SinkHealth
 
 /* Reading the keys of all documents of a target, page by page. */
 typedef struct SinkListing SinkListing;
-
 typedef enum SinkListResult
 {
 	SINK_LIST_BUSY, /* ask again after the next event */

@@ -3,7 +3,7 @@
  *		A row as a JSON document.
  *
  * Every column is a field, NULL too.  What JSON cannot say (NaN, infinity) is
- * null.  Columns of type tsvector are left out: they are an index, not data.
+ * null.  A value of a column that its index flattens is one that such a field takes.  Columns of type tsvector are left out: they are an index, not data.
  */
 #include "postgres.h"
 
@@ -22,8 +22,12 @@
 #include "common/json.h"
 #include "common/uuid.h"
 #include "sync/document.h"
+#include "sync/document_value.h"
+#include "sync/field_mapping.h"
 
 #include <math.h>
+
+#define NUMBER_MAX 1000 /* characters */
 
 typedef void (*ValueWriter)(StringInfo out, Datum value, FmgrInfo *output);
 
@@ -34,6 +38,7 @@ typedef struct DocumentColumn
 	int			prefix_length;
 	ValueWriter write;
 	FmgrInfo	output;
+	bool		flat; /* its index has it as a flattened object */
 } DocumentColumn;
 
 struct DocumentWriter
@@ -104,16 +109,26 @@ write_float8(StringInfo out, Datum value, FmgrInfo *output)
 		appendStringInfoString(out, "null");
 }
 
-/* numeric */
+/* numeric; servers refuse a document with a number of more than 1,000 characters */
 static void
 write_numeric(StringInfo out, Datum value, FmgrInfo *output)
 {
 	Numeric number = DatumGetNumeric(value);
+	int		start = out->len;
+	char   *text;
 
 	if (numeric_is_nan(number) || numeric_is_inf(number))
+	{
 		appendStringInfoString(out, "null");
-	else
-		write_bare(out, NumericGetDatum(number), output);
+		return;
+	}
+	write_bare(out, NumericGetDatum(number), output);
+	if (out->len - start <= NUMBER_MAX)
+		return;
+	text = pnstrdup(out->data + start, out->len - start);
+	out->len = start;
+	appendStringInfo(out, "\"%s\"", text);
+	pfree(text);
 }
 
 /* text and its like: no copy unless it is toasted */
@@ -273,6 +288,17 @@ builtin_writer(Oid type)
 			return write_timestamp;
 		case TIMESTAMPTZOID:
 			return write_timestamptz;
+		case INTERVALOID:
+			return document_write_interval;
+		case POINTOID:
+			return document_write_point;
+		case INT4RANGEOID:
+		case INT8RANGEOID:
+		case NUMRANGEOID:
+		case DATERANGEOID:
+		case TSRANGEOID:
+		case TSTZRANGEOID:
+			return document_write_range;
 		default:
 			return NULL;
 	}
@@ -290,12 +316,24 @@ writer_of(Oid type)
 		return write_array;
 	if (type_is_rowtype(type))
 		return write_row;
-	return write_quoted;
+	return field_is_vector(type) ? write_bare : write_quoted;
+}
+
+/* True if a list of names has the name. */
+static bool
+is_named(List *names, const char *name)
+{
+	ListCell *cell;
+
+	foreach (cell, names)
+		if (strcmp(lfirst(cell), name) == 0)
+			return true;
+	return false;
 }
 
 /* Prepares one column. */
 static void
-init_column(DocumentColumn *column, Form_pg_attribute attribute, bool first)
+init_column(DocumentColumn *column, Form_pg_attribute attribute, bool first, List *flat)
 {
 	Oid			   type = getBaseType(attribute->atttypid);
 	StringInfoData prefix;
@@ -310,13 +348,18 @@ init_column(DocumentColumn *column, Form_pg_attribute attribute, bool first)
 	column->prefix = prefix.data;
 	column->prefix_length = prefix.len;
 	column->write = writer_of(type);
+	column->flat =
+		(type == JSONOID || type == JSONBOID) && is_named(flat, NameStr(attribute->attname));
 	getTypeOutputInfo(type, &output, &varlena);
 	fmgr_info(output, &column->output);
 }
 
-/* Prepares the documents of a row type, in the current context. */
+/*
+ * Prepares the documents of a row type, in the current context; flat: names (char *) of columns
+ * that the index flattens.
+ */
 DocumentWriter *
-document_writer_make(TupleDesc desc)
+document_writer_make(TupleDesc desc, List *flat)
 {
 	DocumentWriter *writer =
 		palloc(offsetof(DocumentWriter, columns) + desc->natts * sizeof(DocumentColumn));
@@ -328,7 +371,7 @@ document_writer_make(TupleDesc desc)
 
 		if (attribute->attisdropped || attribute->atttypid == TSVECTOROID)
 			continue;
-		init_column(&writer->columns[writer->ncolumns], attribute, writer->ncolumns == 0);
+		init_column(&writer->columns[writer->ncolumns], attribute, writer->ncolumns == 0, flat);
 		writer->ncolumns++;
 	}
 	return writer;
@@ -351,6 +394,17 @@ convert_to_utf8(StringInfo out, int start)
 	pfree(converted);
 }
 
+/* Appends a column's value. */
+static void
+append_value(StringInfo out, DocumentColumn *column, Datum value)
+{
+	int start = out->len;
+
+	column->write(out, value, &column->output);
+	if (column->flat)
+		document_flatten(out, start);
+}
+
 /* Appends a row's document on one line. */
 void
 document_append(DocumentWriter *writer, TupleTableSlot *slot, StringInfo out)
@@ -366,7 +420,7 @@ document_append(DocumentWriter *writer, TupleTableSlot *slot, StringInfo out)
 		if (slot->tts_isnull[column->attribute])
 			appendBinaryStringInfo(out, "null", 4);
 		else
-			column->write(out, slot->tts_values[column->attribute], &column->output);
+			append_value(out, column, slot->tts_values[column->attribute]);
 	}
 	appendStringInfoString(out, writer->ncolumns == 0 ? "{}" : "}");
 	convert_to_utf8(out, start);

@@ -28,16 +28,6 @@ COMMENT ON COLUMN tenancy.index_move.rows_done IS 'Rows that were sent for the n
 COMMENT ON COLUMN tenancy.index_move.differences IS 'What the last comparison of the new index with its table found; NULL: not compared since it was filled';
 COMMENT ON COLUMN tenancy.index_move.from_index IS 'Index that serves until the switch; NULL: not begun';
 
-CREATE FUNCTION tenancy.index_body(of_tenant bigint, of_type text) RETURNS jsonb
-    LANGUAGE sql STABLE PARALLEL SAFE
-    BEGIN ATOMIC
-        SELECT coalesce(s.mapping, '{}')
-          FROM tenancy.tenant t
-          JOIN tenancy.sync_table s ON s.blueprint OPERATOR(pg_catalog.=) t.blueprint
-         WHERE t.id OPERATOR(pg_catalog.=) of_tenant AND s.index_type OPERATOR(pg_catalog.=) of_type;
-    END;
-COMMENT ON FUNCTION tenancy.index_body(bigint, text) IS 'Body that an index of a tenant should have been made with. Used by the extension itself';
-
 CREATE FUNCTION tenancy.queue_reindex(of_tenant bigint, of_type text, why text, wanted text DEFAULT NULL) RETURNS boolean
     LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
@@ -75,6 +65,14 @@ END
 $$;
 COMMENT ON FUNCTION tenancy.queue_reindex(bigint, text, text, text) IS 'Asks for a new generation of an index, with the body that it should have then; one that is being filled is begun anew, after a switch another one follows. False: there is no index, or it is still to be made. Used by the extension itself; see tenancy.reindex()';
 
+CREATE FUNCTION tenancy.kept_fields(old_body jsonb, new_body jsonb, fields jsonb) RETURNS jsonb
+    LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
+    BEGIN ATOMIC
+        SELECT CASE WHEN old_body OPERATOR(pg_catalog.#>) '{mappings,_meta,generated}' IS NOT NULL
+                      OR new_body OPERATOR(pg_catalog.#>) '{mappings,_meta,generated}' IS NOT NULL THEN '{}' ELSE fields END;
+    END;
+COMMENT ON FUNCTION tenancy.kept_fields(jsonb, jsonb, jsonb) IS 'Fields of columns that came later, for another body: one that was generated has them all. Used by the extension itself';
+
 CREATE FUNCTION tenancy.start_reindex(of_tenant bigint, of_type text) RETURNS void
     LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
@@ -93,8 +91,8 @@ BEGIN
            || greatest(max(substring(index_name from '[0-9]+$')::integer), (SELECT (epoch - 1) * 100000 FROM tenancy.instance)) + 1
       INTO new_name FROM tenancy.search_index WHERE tenant_id = of_tenant AND index_type = of_type;
     INSERT INTO tenancy.search_index (index_name, tenant_id, index_type, alias, role, body, fields, relation, shape)
-    VALUES (new_name, of_tenant, of_type, old.alias, 'filling', tenancy.index_body(of_tenant, of_type), old.fields,
-            old.relation, old.shape);
+    SELECT new_name, of_tenant, of_type, old.alias, 'filling', b, tenancy.kept_fields(old.body, b, old.fields), old.relation, old.shape
+      FROM tenancy.index_body(of_tenant, of_type) b;
     SELECT placement INTO wanted FROM tenancy.index_move WHERE tenant_id = of_tenant AND index_type = of_type;
     IF coalesce(wanted, CASE WHEN old.shared IS NULL THEN 'dedicated' ELSE 'shared' END) = 'shared' THEN
         PERFORM tenancy.share_index(new_name);
@@ -278,55 +276,69 @@ CREATE FUNCTION tenancy.adopt_body(of_tenant bigint, of_type text) RETURNS text
     LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     old tenancy.search_index;
-    wanted jsonb := tenancy.index_body(of_tenant, of_type);
-    added jsonb;
-    begins_anew boolean := false;
+    wanted jsonb;
+    kept jsonb;
+    present jsonb;
+    then_body jsonb;
+    diff record;
+    outcome text;
 BEGIN
     SELECT * INTO old FROM tenancy.search_index
       WHERE tenant_id = of_tenant AND index_type = of_type AND role = 'serving' AND state <> 'dropping' FOR UPDATE;
-    IF NOT FOUND THEN
+    wanted := tenancy.index_body(of_tenant, of_type);
+    IF old.index_name IS NULL OR wanted IS NULL THEN
         RETURN NULL;
     END IF;
-    -- what takes its place soon has another one
-    IF EXISTS (SELECT FROM tenancy.index_move m JOIN tenancy.search_index i ON i.index_name = m.to_index
-                WHERE m.tenant_id = of_tenant AND m.index_type = of_type AND i.role = 'filling'
-                  AND m.phase <> 'failed' AND i.body <> wanted)
-    THEN
-        begins_anew := tenancy.queue_reindex(of_tenant, of_type, 'the mapping was changed');
-    END IF;
-    IF old.body = wanted THEN
-        RETURN CASE WHEN begins_anew THEN 'reindex' END;
-    END IF;
-    IF old.state IN ('pending', 'missing', 'emptying') THEN
-        -- a shared one was made with the old body
+    kept := tenancy.kept_fields(old.body, wanted, old.fields);
+    present := tenancy.merged_body(old.body, old.fields);
+    then_body := tenancy.merged_body(wanted, kept);
+    IF present = then_body THEN
+        outcome := NULL;
+    ELSIF old.state IN ('pending', 'missing', 'emptying') THEN
         UPDATE tenancy.search_index
-           SET body = wanted, revision = revision + 1, updated_at = now(),
-               to_put = CASE WHEN shared IS NULL THEN to_put ELSE fields || coalesce(wanted #> '{mappings,properties}', '{}') END
+           SET body = wanted, fields = kept, revision = revision + 1, updated_at = now(),
+               to_put = CASE WHEN shared IS NULL THEN '{}' ELSE coalesce(then_body #> '{mappings,properties}', '{}') END
          WHERE index_name = old.index_name;
-        IF old.state = 'pending' THEN
-            RETURN 'later';
-        END IF;
         -- it may be on its way with the old one
-        PERFORM tenancy.queue_reindex(of_tenant, of_type, 'the mapping was changed');
-        RETURN 'reindex';
+        outcome := CASE old.state WHEN 'pending' THEN 'later' ELSE 'reindex' END;
+    ELSE
+        SELECT d.change, d.fields, d.root, d.settings INTO diff FROM tenancy.mapping_diff(present, then_body) d;
+        IF diff.change = 'reindex' THEN
+            -- the server refuses those that it has mapped otherwise by itself
+            SELECT 'put' AS change, coalesce(jsonb_object_agg(key, value), '{}') AS fields, '{}'::jsonb AS root, '{}'::jsonb AS settings
+              INTO diff FROM jsonb_each(then_body #> '{mappings,properties}')
+             WHERE NOT coalesce(present #> '{mappings,properties}' ? key, false);
+            IF tenancy.merged_body(present, diff.fields) <> then_body THEN
+                diff.change := 'reindex';
+            END IF;
+        END IF;
+        IF diff.change = 'reindex' OR old.shared IS NOT NULL AND (diff.root <> '{}' OR diff.settings <> '{}') THEN
+            outcome := 'reindex';
+        ELSE
+            -- of a field that waits already all is put
+            SELECT coalesce(jsonb_object_agg(key, CASE WHEN old.to_put ? key THEN then_body #> ARRAY['mappings', 'properties', key] ELSE value END), '{}')
+              INTO diff.fields FROM jsonb_each(diff.fields);
+            UPDATE tenancy.search_index
+               SET body = wanted, fields = kept, to_put = to_put || diff.fields,
+                   to_set = CASE WHEN diff.root = '{}' AND diff.settings = '{}' THEN to_set ELSE jsonb_build_object(
+                       'settings', coalesce(to_set -> 'settings', '{}') || diff.settings, 'root', coalesce(to_set -> 'root', '{}') || diff.root) END,
+                   revision = revision + 1, attempts = 0, updated_at = now(),
+                   state = CASE WHEN diff.fields = '{}' AND diff.root = '{}' AND diff.settings = '{}' THEN state ELSE 'altered' END
+             WHERE index_name = old.index_name;
+            outcome := 'put';
+        END IF;
     END IF;
-    SELECT coalesce(jsonb_object_agg(key, value), '{}') INTO added FROM jsonb_each(wanted #> '{mappings,properties}')
-     WHERE NOT coalesce(old.body #> '{mappings,properties}' ? key, false);
-    IF coalesce(old.body #> '{mappings,properties}', '{}') || added = coalesce(wanted #> '{mappings,properties}', '{}')
-       AND jsonb_set(old.body, '{mappings}', coalesce(old.body -> 'mappings', '{}') - 'properties')
-         = jsonb_set(wanted, '{mappings}', coalesce(wanted -> 'mappings', '{}') - 'properties')
+    -- what takes its place soon may have another one
+    IF outcome = 'reindex'
+       OR EXISTS (SELECT FROM tenancy.search_index WHERE tenant_id = of_tenant AND index_type = of_type AND role = 'filling'
+                     AND state <> 'dropping' AND tenancy.merged_body(body, fields) <> then_body)
     THEN
-        UPDATE tenancy.search_index
-           SET body = wanted, to_put = to_put || added, revision = revision + 1, attempts = 0, updated_at = now(),
-               state = CASE WHEN added = '{}' THEN state ELSE 'altered' END
-         WHERE index_name = old.index_name;
-        RETURN CASE WHEN begins_anew THEN 'reindex' ELSE 'put' END;
+        outcome := CASE WHEN tenancy.queue_reindex(of_tenant, of_type, 'the mapping was changed') THEN 'reindex' ELSE outcome END;
     END IF;
-    PERFORM tenancy.queue_reindex(of_tenant, of_type, 'the mapping was changed');
-    RETURN 'reindex';
+    RETURN outcome;
 END
 $$;
-COMMENT ON FUNCTION tenancy.adopt_body(bigint, text) IS 'Brings an index in line with the body that it should have: by adding fields (put), by a new generation (reindex), or when it is made (later); NULL: nothing to do. Used by the extension itself';
+COMMENT ON FUNCTION tenancy.adopt_body(bigint, text) IS 'Brings an index in line with the body that it should have: by putting fields and settings (put), by a new generation (reindex), or when it is made (later); NULL: nothing to do. Used by the extension itself';
 
 CREATE FUNCTION tenancy.reindex(tenant text DEFAULT NULL, index_type text DEFAULT NULL) RETURNS bigint
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
@@ -378,7 +390,7 @@ COMMENT ON COLUMN tenancy.stat_progress_reindex.rows_done IS 'Rows that were sen
 
 REVOKE ALL ON tenancy.index_move, tenancy.stat_progress_reindex FROM PUBLIC;
 REVOKE ALL ON FUNCTION
-    tenancy.index_body(bigint, text), tenancy.queue_reindex(bigint, text, text, text), tenancy.start_reindex(bigint, text),
+    tenancy.kept_fields(jsonb, jsonb, jsonb), tenancy.queue_reindex(bigint, text, text, text), tenancy.start_reindex(bigint, text),
     tenancy.index_move_trouble(text, text, boolean), tenancy.index_move_switched(text), tenancy.index_moves_end(interval),
     tenancy.index_has_table(text), tenancy.index_is_held(text), tenancy.index_moves_advance(interval), tenancy.index_move_verified(text, bigint),
     tenancy.index_move_differs(text, bigint), tenancy.adopt_body(bigint, text), tenancy.reindex(text, text),

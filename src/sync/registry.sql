@@ -85,6 +85,7 @@ CREATE TABLE tenancy.search_index (
     body jsonb NOT NULL DEFAULT '{}',
     fields jsonb NOT NULL DEFAULT '{}',
     to_put jsonb NOT NULL DEFAULT '{}',
+    to_set jsonb NOT NULL DEFAULT '{}',
     old_aliases text[] NOT NULL DEFAULT '{}',
     role text NOT NULL DEFAULT 'serving' CHECK (role IN ('serving', 'filling', 'retired', 'shared')),
     shared text,
@@ -96,6 +97,7 @@ CREATE TABLE tenancy.search_index (
     filled boolean NOT NULL DEFAULT false,
     attempts integer NOT NULL DEFAULT 0,
     last_error text,
+    note text,
     updated_at timestamptz NOT NULL DEFAULT pg_catalog.now()
 );
 COMMENT ON TABLE tenancy.search_index IS 'Every index the search sink makes, keeps or removes; a row goes when the index is gone';
@@ -110,6 +112,8 @@ COMMENT ON COLUMN tenancy.search_index.shape IS 'What that table was like when i
 COMMENT ON COLUMN tenancy.search_index.body IS 'Body of the create-index request, but for fields';
 COMMENT ON COLUMN tenancy.search_index.fields IS 'Mapping of columns that were added to the table since';
 COMMENT ON COLUMN tenancy.search_index.to_put IS 'Those of fields that the index does not have yet';
+COMMENT ON COLUMN tenancy.search_index.to_set IS 'What else of body it does not have yet: settings, and root, members of the mapping besides its fields';
+COMMENT ON COLUMN tenancy.search_index.note IS 'Field types of the body that this server has not, or calls otherwise, and what it got instead; NULL: the body as it is';
 COMMENT ON COLUMN tenancy.search_index.old_aliases IS 'Aliases that are to be removed from it: the tenant was renamed';
 COMMENT ON COLUMN tenancy.search_index.revision IS 'Raised when more is to be done: what was begun before does not count';
 CREATE INDEX search_index_work ON tenancy.search_index (state) WHERE state <> 'ready';

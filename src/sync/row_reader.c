@@ -302,7 +302,7 @@ append_row(RowReader *reader, Leaf *leaf, StringInfo doc)
 	{
 		MemoryContext old = MemoryContextSwitchTo(reader->context);
 
-		leaf->writer = document_writer_make(RelationGetDescr(leaf->heap));
+		leaf->writer = document_writer_make(RelationGetDescr(leaf->heap), reader->target->flat);
 		MemoryContextSwitchTo(old);
 	}
 	document_append(leaf->writer, leaf->slot, doc);

@@ -205,6 +205,8 @@ apply(const ShapeChange *change)
 	request_resync(change);
 	if (retyped != NULL)
 		shape_make_anew(change, retyped);
+	else if (OidIsValid(change->now) && shape_generate_anew(change))
+		search_provision_altered(change->index_name);
 	return true;
 }
 

@@ -37,12 +37,10 @@ extern void	 shape_record(int64 tenant_id);
 /* shape_mapping.c: mapping of the index's new columns as jsonb text, NULL: none; inside a scope */
 extern char *shape_new_fields(const ShapeChange *change);
 
-/* As that of a field; text that lives for ever. */
-extern const char *shape_mapping_of(Oid type);
-
-/* shape_retype.c; both inside a scope */
+/* shape_retype.c; all inside a scope */
 extern char *shape_retyped_fields(const ShapeChange *change);
 extern void	 shape_make_anew(const ShapeChange *change, const char *fields);
+extern bool	 shape_generate_anew(const ShapeChange *change); /* true: the index is to be changed */
 
 /* shape.c; the search worker's */
 extern void		   shape_init(void);

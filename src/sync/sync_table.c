@@ -209,13 +209,12 @@ drop_orphaned_indices(const char *blueprint)
 					 1, types, values, NULL);
 }
 
-/* Brings the indices of the table in line with the mapping; some are made anew for it. */
-static void
-update_index_bodies(const SyncTable *table)
+/* Brings the indices of a table in line with the body they should have; some are made anew for it. */
+void
+tenancy_sync_adopt_bodies(const char *blueprint, const char *table_name)
 {
 	Oid	  types[] = {TEXTOID, TEXTOID};
-	Datum values[] = {CStringGetTextDatum(table->blueprint),
-					  CStringGetTextDatum(table->table_name)};
+	Datum values[] = {CStringGetTextDatum(blueprint), CStringGetTextDatum(table_name)};
 
 	tenancy_spi_exec(
 		"SELECT count(*) FILTER (WHERE tenancy.adopt_body(t.id, s.index_type) = 'reindex')"
@@ -291,7 +290,7 @@ insert_missing_indices(int64 tenant_id)
 					 " WHERE i.tenant_id = t.id AND i.index_type = s.index_type),"
 					 " (n.epoch - 1) * 100000) + 1),"
 					 " t.id, s.index_type, format('%s%s_tenant_%s', $2, s.index_type, t.name),"
-					 " coalesce(s.mapping, '{}')"
+					 " tenancy.index_body(t.id, s.index_type)"
 					 " FROM tenancy.tenant t JOIN tenancy.sync_table s USING (blueprint)"
 					 " CROSS JOIN tenancy.instance n"
 					 " WHERE t.id = $1 AND s.index_type IS NOT NULL AND NOT EXISTS"
@@ -336,7 +335,7 @@ apply_to_tenants(const SyncTable *table)
 	if (table->document != NULL || table->depends_on != NULL)
 		doc_check_tenants(table->blueprint, table->table_name, table->document);
 	drop_orphaned_indices(table->blueprint);
-	update_index_bodies(table);
+	tenancy_sync_adopt_bodies(table->blueprint, table->table_name);
 	for (int i = 0; i < count; i++)
 	{
 		CHECK_FOR_INTERRUPTS();

@@ -13,6 +13,9 @@
 extern Oid	tenancy_blueprint_owner(const char *blueprint);
 extern void tenancy_blueprint_require_owner(const char *blueprint, Oid caller);
 
+/* Has the indices of a table take the body they should have; inside an owner's SPI scope. */
+extern void tenancy_sync_adopt_bodies(const char *blueprint, const char *table_name);
+
 /* Records the indices that a living tenant should have and has not; may be called at any time. */
 extern void tenancy_sync_provision(int64 tenant_id);
 /* The same for every tenant that has no index row; needs a transaction. */

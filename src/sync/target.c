@@ -46,7 +46,7 @@ static bool			 for_search = false; /* this worker writes documents */
 /* One query: names and registry as of the same moment, while a tenant is renamed, say. */
 static const char *const target_query =
 	"SELECT t.id, t.name, i.alias, coalesce(s.key_columns, p.columns), s.cache_keys, s.cache_tags,"
-	"       s.document, b.owner::bigint, i.names, i.roles, i.shared"
+	"       s.document, b.owner::bigint, i.names, i.roles, i.shared, i.flat"
 	"  FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace"
 	"  JOIN tenancy.tenant t ON t.schema_name = n.nspname AND t.status <> 'dropped'"
 	"  JOIN tenancy.sync_table s ON s.blueprint = t.blueprint AND s.table_name = c.relname"
@@ -58,7 +58,11 @@ static const char *const target_query =
 	"  LEFT JOIN LATERAL (SELECT max(alias) FILTER (WHERE role = 'serving') AS alias,"
 	"      array_agg(index_name ORDER BY role = 'serving' DESC, index_name) AS names,"
 	"      array_agg(role ORDER BY role = 'serving' DESC, index_name) AS roles,"
-	"      array_agg(coalesce(shared, '') ORDER BY role = 'serving' DESC, index_name) AS shared"
+	"      array_agg(coalesce(shared, '') ORDER BY role = 'serving' DESC, index_name) AS shared,"
+	"      (SELECT array_agg(DISTINCT f.key) FROM tenancy.search_index x,"
+	"         jsonb_each(tenancy.merged_body(x.body, x.fields) #> '{mappings,properties}') f"
+	"        WHERE x.tenant_id = t.id AND x.index_type = s.index_type AND x.state <> 'dropping'"
+	"          AND f.value ->> 'type' IN ('flattened', 'flat_object')) AS flat"
 	"     FROM tenancy.search_index WHERE tenant_id = t.id AND index_type = s.index_type"
 	"      AND state <> 'dropping' AND (role = 'serving' OR state IN ('ready', 'altered'))) i"
 	"   ON true"
@@ -120,6 +124,21 @@ text_array(int column, int *count)
 	return strings;
 }
 
+/* A text[] of the last query's first row as a list of C strings in the cache. */
+static List *
+text_list(int column)
+{
+	int			  n;
+	char		**strings = text_array(column, &n);
+	MemoryContext old = MemoryContextSwitchTo(target_context);
+	List		 *list = NIL;
+
+	for (int i = 0; i < n; i++)
+		list = lappend(list, strings[i]);
+	MemoryContextSwitchTo(old);
+	return list;
+}
+
 /* What a role in the registry means. */
 static SinkRole
 role_of(const char *name)
@@ -175,6 +194,7 @@ make_target(Oid relid)
 	target->alias = alias ? MemoryContextStrdup(target_context, alias) : NULL;
 	target->document = document ? MemoryContextStrdup(target_context, document) : NULL;
 	target->writer = (Oid) tenancy_spi_int64(0, 8);
+	target->flat = text_list(12);
 	target->key_columns = text_array(4, &target->nkeys);
 	target->cache_keys = text_array(5, &target->ncache_keys);
 	target->cache_tags = text_array(6, &target->ncache_tags);
