@@ -19,7 +19,8 @@ my $files = 0;
 # Compares every row of the tenant's table with every document behind its alias:
 # { checked => rows, documents => n, missing => [ids], ghost => [ids], stale => [{ id, field, row, doc }] }.
 # A document must have a field for every column but tsvectors, JSON null where the column is NULL or has a value that
-# JSON lacks (NaN, infinity), and no other field; numbers are compared as numbers, timestamps as instants.  Its version must be of the epoch of tenancy.instance and not
+# JSON lacks (NaN, infinity), and no other field; intervals are seconds, points and ranges objects, and JSON that is no object may be in
+# one ({"value": ...}); numbers are compared as numbers, timestamps as instants.  Its version must be of the epoch of tenancy.instance and not
 # beyond the WAL; else it is stale in field _version.  The same id twice is a ghost.
 #
 # Options, for tables and indices that the extension did not make:
@@ -144,6 +145,7 @@ sub compare_sql
 	my $relation = quote_ident($option{schema}) . '.' . quote_ident($table);
 	my $regclass = quote_literal($relation) . '::regclass';
 	my $document = $option{document} // 'to_jsonb(t)';
+	my $document_given = defined $option{document} ? 'true' : 'false';
 	my $ignore = text_array(@{ $option{ignore} // [] });
 	my $epoch = $option{epoch} // '(SELECT epoch FROM tenancy.instance)';
 	my $absent = $option{absent_is_null} ? 'true' : 'false';
@@ -193,9 +195,33 @@ BEGIN
 			WHERE d ->> field IN ('NaN', 'Infinity', '-Infinity', 'infinity', '-infinity');
 	END LOOP;
 END \$\$;
+-- what the document has otherwise than to_jsonb: intervals in seconds, points and ranges as objects
+CREATE FUNCTION pg_temp.bounds(r anyrange) RETURNS jsonb LANGUAGE sql AS \$\$
+	SELECT CASE WHEN isempty(r) THEN 'null' ELSE
+		CASE WHEN lower(r) IS NULL OR lower(r)::text IN ('-infinity', '-Infinity') THEN '{}' ELSE jsonb_build_object(CASE WHEN lower_inc(r) THEN 'gte' ELSE 'gt' END, lower(r)) END ||
+		CASE WHEN upper(r) IS NULL OR upper(r)::text IN ('infinity', 'Infinity', 'NaN') THEN '{}' ELSE jsonb_build_object(CASE WHEN upper_inc(r) THEN 'lte' ELSE 'lt' END, upper(r)) END END \$\$;
+DO \$\$
+DECLARE
+	field text;
+	type regtype;
+	made text;
+BEGIN
+	FOR field, type IN SELECT attname, atttypid FROM pg_attribute WHERE attrelid = $regclass AND NOT attisdropped LOOP
+		made := CASE type::text WHEN 'interval' THEN 'to_jsonb(extract(epoch FROM v::interval))'
+			WHEN 'point' THEN \$q\$jsonb_build_object('lon', (v::point)[0], 'lat', (v::point)[1])\$q\$
+			ELSE CASE WHEN type IN ('int4range', 'int8range', 'numrange', 'daterange', 'tsrange', 'tstzrange')
+				THEN format('pg_temp.bounds(v::%s)', type) END END;
+		CONTINUE WHEN made IS NULL OR $document_given;
+		EXECUTE format('UPDATE expected SET d = jsonb_set(d, ARRAY[%L], (SELECT %s FROM (SELECT d ->> %L) x (v))) WHERE d ->> %L IS NOT NULL',
+			field, made, field, field);
+	END LOOP;
+END \$\$;
 CREATE TEMP TABLE instant AS
 	SELECT attname::text AS name FROM pg_attribute
 	WHERE attrelid = $regclass AND atttypid IN ('timestamptz'::regtype, 'timestamp'::regtype);
+CREATE TEMP TABLE json_column AS
+	SELECT attname::text AS name FROM pg_attribute
+	WHERE attrelid = $regclass AND atttypid IN ('json'::regtype, 'jsonb'::regtype);
 CREATE TEMP TABLE stale AS
 	SELECT e.id, f.field, e.d -> f.field AS "row", x.d -> f.field AS doc
 	FROM expected e JOIN doc x USING (id)
@@ -203,7 +229,10 @@ CREATE TEMP TABLE stale AS
 	WHERE e.d IS DISTINCT FROM x.d AND (e.d -> f.field) IS DISTINCT FROM (x.d -> f.field)
 		AND NOT ($absent AND NOT x.d ? f.field AND e.d -> f.field = 'null')
 		AND NOT coalesce(f.field IN (SELECT name FROM instant)
-			AND pg_temp.same_instant(e.d -> f.field, x.d -> f.field), false);
+			AND pg_temp.same_instant(e.d -> f.field, x.d -> f.field), false)
+		-- a flattened field has what is no object in one
+		AND NOT coalesce(f.field IN (SELECT name FROM json_column) AND jsonb_typeof(e.d -> f.field) <> 'object'
+			AND x.d -> f.field = jsonb_build_object('value', e.d -> f.field), false);
 INSERT INTO stale
 	SELECT x.id, '_version', to_jsonb(pg_current_wal_lsn() - '0/0'::pg_lsn), to_jsonb(x.version)
 	FROM doc x

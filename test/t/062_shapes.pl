@@ -60,7 +60,7 @@ CREATE TABLE types (id int PRIMARY KEY, i2 smallint, i4 int, i8 bigint, f4 real,
 $$);
 SELECT tenant_sync_table('s', t, t, mapping => '{"mappings": {"dynamic": false}}') FROM unnest(ARRAY['swap', 'part', 'plain', 'types', 'js']) t;
 SELECT tenant_sync_table('s', 'coded', 'coded', key_columns => '{code}', mapping => '{"mappings": {"dynamic": false}}');
-SELECT tenant_sync_table('s', 'free', 'free');
+SELECT tenant_sync_table('s', 'free', 'free', mapping => '{"mappings": {"dynamic": true}}');
 SELECT tenant_create('s', 's');
 SQL
 
