@@ -18,6 +18,7 @@ int	  tenancy_dirty_mem = 65536;
 int	  tenancy_document_timeout = 30000;
 bool  tenancy_extend_plugin_list = true;
 bool  tenancy_failover_slot = true;
+int	  tenancy_lifecycle_interval = 60;
 int	  tenancy_max_databases = 4;
 char *tenancy_outer_search_path = NULL;
 char *tenancy_redis_auth_file = NULL;
@@ -286,6 +287,16 @@ define_verify_settings(void)
 		&tenancy_verify_sample, 1000, 1, 1000000, PGC_SIGHUP, 0, NULL, NULL, NULL);
 }
 
+/* Settings of the lifecycle of indices. */
+static void
+define_lifecycle_settings(void)
+{
+	DefineCustomIntVariable("tenancy.lifecycle_interval",
+							"Time between two looks at which indices are due for their next phase.",
+							NULL, &tenancy_lifecycle_interval, 60, 1, 86400, PGC_SIGHUP, GUC_UNIT_S,
+							NULL, NULL, NULL);
+}
+
 /* Defines every setting; called once by _PG_init. */
 void
 tenancy_guc_init(void)
@@ -295,6 +306,7 @@ tenancy_guc_init(void)
 	define_redis_settings();
 	define_search_settings();
 	define_verify_settings();
+	define_lifecycle_settings();
 	MarkGUCPrefixReserved("tenancy");
 }
 

@@ -32,6 +32,7 @@ extern int	 tenancy_dirty_mem;			/* kB */
 extern int	 tenancy_document_timeout;	/* ms */
 extern bool	 tenancy_extend_plugin_list;
 extern bool	 tenancy_failover_slot;
+extern int	 tenancy_lifecycle_interval; /* s */
 extern int	 tenancy_max_databases;
 extern char *tenancy_outer_search_path;
 extern char *tenancy_redis_auth_file;

@@ -13,6 +13,7 @@
 #include "sink/es_listing.h"
 #include "sink/es_reply.h"
 #include "sink/es_server.h"
+#include "sink/lifecycle.h"
 #include "sink/provision.h"
 
 /* Room for an answer: most is per item, an error's reason being the largest. */
@@ -46,6 +47,7 @@ search_close(void)
 	dlist_iter iter;
 
 	search_provision_reset();
+	lifecycle_reset();
 	dlist_foreach (iter, &bulks)
 	{
 		EsBulk *bulk = dlist_container(EsBulk, node, iter.cur);
@@ -173,6 +175,7 @@ search_finished(SinkBatch *batch)
 	{
 		es_reply_apply(batch, reply);
 		es_server_heed(reply);
+		lifecycle_note_blocked(batch);
 	}
 	drop_bulk(batch);
 	return true;
@@ -187,16 +190,35 @@ search_event_fd(void)
 	return client != NULL ? http_client_fd(client) : PGINVALID_SOCKET;
 }
 
-/* The sooner of the server's and the provisioning's time. */
+/* The sooner of two times, -1 being never. */
+static long
+sooner(long a, long b)
+{
+	if (a < 0 || b < 0)
+		return Max(a, b);
+	return Min(a, b);
+}
+
+/* The soonest of the server's, the provisioning's and the lifecycle's time. */
 static long
 search_timeout(void)
 {
-	long server = es_server_timeout();
-	long provision = search_provision_timeout();
+	return sooner(es_server_timeout(), sooner(search_provision_timeout(), lifecycle_timeout()));
+}
 
-	if (server < 0 || provision < 0)
-		return Max(server, provision);
-	return Min(server, provision);
+/* Work on indices: first that they are there, then what their age says. */
+static bool
+search_housekeep(void)
+{
+	return search_provision_housekeep() || lifecycle_housekeep();
+}
+
+/* The registry changed. */
+static void
+search_config_changed(void)
+{
+	search_provision_wake();
+	lifecycle_wake();
 }
 
 /* True if the target's indices are known to be there; it has no alias before it is provisioned. */
@@ -241,9 +263,9 @@ const SinkDriver search_sink_driver = {
 	.finished = search_finished,
 	.event_fd = search_event_fd,
 	.timeout = search_timeout,
-	.housekeep = search_provision_housekeep,
+	.housekeep = search_housekeep,
 	.trouble = search_trouble,
-	.config_changed = search_provision_wake,
+	.config_changed = search_config_changed,
 	.target_ready = search_target_ready,
 	.place_missing = search_place_missing,
 	.list_open = es_listing_open,

@@ -77,6 +77,7 @@ static const char *const ready_query =
 	"UPDATE tenancy.search_index i SET state = 'ready', attempts = 0, last_error = $4,"
 	"  note = CASE $2 WHEN 'altered' THEN coalesce($5, note) ELSE $5 END,"
 	"  to_put = '{}', to_set = '{}', old_aliases = '{}', updated_at = now(),"
+	"  lifecycle = CASE $2 WHEN 'altered' THEN lifecycle ELSE '{}' END,"
 	"  filled = CASE $2 WHEN 'altered' THEN filled ELSE $2 <> 'missing' AND role = 'serving'"
 	"   AND NOT EXISTS (SELECT FROM tenancy.resync r"
 	"    JOIN tenancy.tenant t ON t.id = r.tenant_id"

@@ -90,8 +90,9 @@ BEGIN
     SELECT regexp_replace(old.index_name, '[0-9]+$', '')
            || greatest(max(substring(index_name from '[0-9]+$')::integer), (SELECT (epoch - 1) * 100000 FROM tenancy.instance)) + 1
       INTO new_name FROM tenancy.search_index WHERE tenant_id = of_tenant AND index_type = of_type;
-    INSERT INTO tenancy.search_index (index_name, tenant_id, index_type, alias, role, body, fields, relation, shape)
-    SELECT new_name, of_tenant, of_type, old.alias, 'filling', b, tenancy.kept_fields(old.body, b, old.fields), old.relation, old.shape
+    INSERT INTO tenancy.search_index (index_name, tenant_id, index_type, alias, role, body, fields, relation, shape, age_from)
+    SELECT new_name, of_tenant, of_type, old.alias, 'filling', b, tenancy.kept_fields(old.body, b, old.fields), old.relation, old.shape,
+           old.age_from
       FROM tenancy.index_body(of_tenant, of_type) b;
     SELECT placement INTO wanted FROM tenancy.index_move WHERE tenant_id = of_tenant AND index_type = of_type;
     IF coalesce(wanted, CASE WHEN old.shared IS NULL THEN 'dedicated' ELSE 'shared' END) = 'shared' THEN

@@ -58,6 +58,12 @@ BEGIN
     IF NOT FOUND THEN
         RAISE EXCEPTION 'tenant "%" has no index of type "%"', tenant, index_type USING ERRCODE = 'TN001';
     END IF;
+    IF placement = 'shared' AND EXISTS (SELECT FROM tenancy.lifecycle_attachment a JOIN tenancy.tenant t USING (blueprint)
+          WHERE t.id = old.tenant_id AND a.index_type = old.index_type)
+    THEN
+        RAISE EXCEPTION 'index type "%" follows a lifecycle policy', index_type USING ERRCODE = 'TN020',
+            DETAIL = 'A shared index has documents of other tenants too.', HINT = 'tenancy.lifecycle_detach() ends that.';
+    END IF;
     UPDATE tenancy.placement p SET placement = place.placement
      WHERE p.tenant_id = old.tenant_id AND p.index_type = old.index_type;
     IF (old.shared IS NOT NULL) = (placement = 'shared')
@@ -81,7 +87,7 @@ BEGIN
     RETURN tenancy.queue_reindex(old.tenant_id, old.index_type, format('tenancy.place() wanted it %s', placement), placement);
 END
 $$;
-COMMENT ON FUNCTION tenancy.place(text, text, text) IS 'Moves the index of a tenant and an index type: dedicated, an index of its own; shared, a part of an index of many tenants. Searches and changes go on, as with tenancy.reindex(). False: it is there already. Errors: TN001 no such tenant or index, 22023 unknown placement';
+COMMENT ON FUNCTION tenancy.place(text, text, text) IS 'Moves the index of a tenant and an index type: dedicated, an index of its own; shared, a part of an index of many tenants. Searches and changes go on, as with tenancy.reindex(). False: it is there already. Errors: TN001 no such tenant or index, 22023 unknown placement, TN020 shared, but the index type follows a lifecycle policy';
 
 CREATE FUNCTION tenancy.placement_advice()
     RETURNS TABLE (tenant text, index_type text, placement text, advice text, reason text, documents bigint, bytes bigint)

@@ -26,6 +26,8 @@ BEGIN
     PERFORM tenancy.share_index(i.index_name)
        FROM (SELECT * FROM tenancy.search_index WHERE tenant_id = of_tenant ORDER BY index_type) i
       WHERE i.state = 'pending' AND i.shared IS NULL AND i.role = 'serving'
+        AND NOT EXISTS (SELECT FROM tenancy.lifecycle_attachment a JOIN tenancy.tenant t USING (blueprint)
+                         WHERE t.id = of_tenant AND a.index_type = i.index_type)
         AND coalesce(tenancy.kept_placement(of_tenant, i.index_type), by_default) = 'shared';
     INSERT INTO tenancy.placement (tenant_id, index_type, placement)
     SELECT of_tenant, i.index_type, CASE WHEN i.shared IS NULL THEN 'dedicated' ELSE 'shared' END

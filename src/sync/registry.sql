@@ -98,6 +98,11 @@ CREATE TABLE tenancy.search_index (
     attempts integer NOT NULL DEFAULT 0,
     last_error text,
     note text,
+    age_from timestamptz NOT NULL DEFAULT pg_catalog.now(),
+    lifecycle jsonb NOT NULL DEFAULT '{}',
+    lifted_at timestamptz,
+    lifecycle_tried_at timestamptz,
+    lifecycle_error text,
     updated_at timestamptz NOT NULL DEFAULT pg_catalog.now()
 );
 COMMENT ON TABLE tenancy.search_index IS 'Every index the search sink makes, keeps or removes; a row goes when the index is gone';
@@ -114,6 +119,11 @@ COMMENT ON COLUMN tenancy.search_index.fields IS 'Mapping of columns that were a
 COMMENT ON COLUMN tenancy.search_index.to_put IS 'Those of fields that the index does not have yet';
 COMMENT ON COLUMN tenancy.search_index.to_set IS 'What else of body it does not have yet: settings, and root, members of the mapping besides its fields';
 COMMENT ON COLUMN tenancy.search_index.note IS 'Field types of the body that this server has not, or calls otherwise, and what it got instead; NULL: the body as it is';
+COMMENT ON COLUMN tenancy.search_index.age_from IS 'From when its age counts';
+COMMENT ON COLUMN tenancy.search_index.lifecycle IS 'Phase of its lifecycle policy that was done, and the settings that it has since';
+COMMENT ON COLUMN tenancy.search_index.lifted_at IS 'When its readonly was lifted for a late change; NULL: it is not lifted';
+COMMENT ON COLUMN tenancy.search_index.lifecycle_error IS 'Why that was so, or what of the phase could not be done';
+COMMENT ON COLUMN tenancy.search_index.lifecycle_tried_at IS 'When its phase could not be done, see lifecycle_error; NULL: it could';
 COMMENT ON COLUMN tenancy.search_index.old_aliases IS 'Aliases that are to be removed from it: the tenant was renamed';
 COMMENT ON COLUMN tenancy.search_index.revision IS 'Raised when more is to be done: what was begun before does not count';
 CREATE INDEX search_index_work ON tenancy.search_index (state) WHERE state <> 'ready';

@@ -30,6 +30,7 @@
 
 PG_FUNCTION_INFO_V1(tenant_sync_table);
 PG_FUNCTION_INFO_V1(tenant_unsync_table);
+PG_FUNCTION_INFO_V1(tenancy_provision);
 
 /* Arguments of tenant_sync_table in their order; a null pointer is a null. */
 typedef struct SyncTable
@@ -323,6 +324,14 @@ tenancy_sync_provision(int64 tenant_id)
 		insert_missing_indices(tenant_id);
 	}
 	tenancy_spi_end(&scope);
+}
+
+/* tenancy.provision(tenant) */
+Datum
+tenancy_provision(PG_FUNCTION_ARGS)
+{
+	tenancy_sync_provision(PG_GETARG_INT64(0));
+	PG_RETURN_VOID();
 }
 
 /* Brings every living tenant of the table's blueprint in line with the definition. */

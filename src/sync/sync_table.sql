@@ -22,7 +22,13 @@ AS 'MODULE_PATHNAME', 'tenant_unsync_table';
 COMMENT ON FUNCTION @extschema@.tenant_unsync_table(text, text) IS
     'Ends the sync of a table and removes its indices; false if it was not synced. Errors: TN006 unknown blueprint, 42501 not the blueprint''s owner';
 
+CREATE FUNCTION tenancy.provision(tenant bigint) RETURNS void
+LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE
+AS 'MODULE_PATHNAME', 'tenancy_provision';
+COMMENT ON FUNCTION tenancy.provision(bigint) IS 'Records the indices that a tenant should have and has not. Used by the extension itself';
+
 REVOKE ALL ON FUNCTION
+    tenancy.provision(bigint),
     @extschema@.tenant_sync_table(text, text, text, text[], jsonb, text[], text[], text, jsonb),
     @extschema@.tenant_unsync_table(text, text)
 FROM PUBLIC;
