@@ -79,12 +79,14 @@ CREATE EXTENSION pg_tenancy;
 SELECT tenant_blueprint_add('shop', 1, \$\$
 CREATE TABLE item (id bigint PRIMARY KEY, still boolean, word text, n int);
 CREATE TABLE loose (id bigint PRIMARY KEY, n int);
+CREATE TABLE made (id bigint PRIMARY KEY, n numeric(10,2));
 \$\$);
-SELECT tenant_sync_table('shop', 'item', 'item', mapping => '$body'), tenant_sync_table('shop', 'loose', 'loose');
+SELECT tenant_sync_table('shop', 'item', 'item', mapping => '$body'), tenant_sync_table('shop', 'loose', 'loose', mapping => '{"mappings": {"dynamic": true}}'), tenant_sync_table('shop', 'made', 'made');
 SELECT tenant_create('one', 'shop'), tenant_create('two', 'shop');
 INSERT INTO tenant_one.item SELECT n, n <= 3000, 'word ' || n, n FROM generate_series(1, 6000) n;
 INSERT INTO tenant_two.item SELECT n, true, 'word ' || n, n FROM generate_series(1, 100) n;
 INSERT INTO tenant_one.loose SELECT n, n FROM generate_series(1, 50) n;
+INSERT INTO tenant_one.made SELECT n, n + 0.25 FROM generate_series(1, 50) n;
 SQL
 agrees('start');
 is(sql(q{SELECT tenancy.reindex('two', 'nothing')}), 0, 'an unknown type: nothing');
@@ -135,6 +137,17 @@ agrees('added property');
 is(serving('item_tenant_one'), $third, 'added property: the index stays');
 is(mapped('item_tenant_one', 'n'), 'integer', 'added property: it is put');
 
+# A setting, and what the mapping has besides fields: put too.
+$body =~ s/"200ms"/"300ms"/;
+$body =~ s/"dynamic": false/"dynamic": false, "_meta": {"search_fields": ["word"]}/;
+sql("SELECT tenant_sync_table('shop', 'item', 'item', mapping => '$body')");
+agrees('changed setting');
+is(serving('item_tenant_one'), $third, 'changed setting: the index stays');
+($status, my $settings) = $search->request('GET', "/$third");
+is($settings->{$third}{settings}{index}{refresh_interval}, '300ms', 'changed setting: it is put');
+is_deeply($settings->{$third}{mappings}{_meta}, { search_fields => ['word'] }, 'changed setting: and the member of the mapping');
+is(sql(q{SELECT count(*) FROM tenancy.search_index WHERE to_set <> '{}'}), 0, 'changed setting: nothing is left to be put');
+
 # A column's type, where the mapping is not the user's.
 my $loose = serving('loose_tenant_one');
 is(mapped('loose_tenant_one', 'n'), 'long', 'column type: as the server guessed');
@@ -143,6 +156,24 @@ ok(wait_until(sub { serving('loose_tenant_one') ne $loose }, 120), 'column type:
 over('column type', 'loose');
 is(mapped('loose_tenant_one', 'n'), 'text', 'column type: with the new one');
 agrees('column type');
+
+# The same where the mapping was generated: also what a type is given in brackets; what goes is no reason.
+for my $change ([ 'numeric(10,3)', 'scaled_float', 'n' ], [ 'text', 'text', q{'number ' || n} ])
+{
+	my ($type, $field, $using) = @$change;
+	my $made = serving('made_tenant_one');
+	sql("ALTER TABLE tenant_one.made ALTER COLUMN n TYPE $type USING $using");
+	ok(wait_until(sub { serving('made_tenant_one') ne $made }, 120), "generated, $type: the index is made anew") or diag(state_text());
+	over("generated, $type", 'made');
+	is(mapped('made_tenant_one', 'n'), $field, "generated, $type: with the new one");
+	agrees("generated, $type");
+}
+my $made = serving('made_tenant_one');
+sql('ALTER TABLE tenant_one.made ADD COLUMN more int, DROP COLUMN n', 'INSERT INTO tenant_one.made VALUES (1000, 5)');
+agrees('generated, a column more and one less');
+is(mapped('made_tenant_one', 'more'), 'integer', 'generated, a column more: it is put');
+is(serving('made_tenant_one') . sql(q{SELECT count(*) FROM tenancy.index_move WHERE index_type = 'made'}), "${made}0", 'generated, a column more and one less: the index stays');
+is(sql(q{SELECT array_agg(k ORDER BY k) FROM tenancy.search_index i, jsonb_object_keys(tenancy.index_body(i.tenant_id, i.index_type) #> '{mappings,properties}') k WHERE i.alias = 'made_tenant_one'}), '{id,more}', 'generated: the next one has what is there');
 is(sql('SELECT count(*) FROM tenancy.dead_letter'), 0, 'column type: no letter is left');
 
 # kill -9 of the worker and of the whole server in each phase.
