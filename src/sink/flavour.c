@@ -227,3 +227,90 @@ flavour_forget(void)
 	for (int i = 0; i < lengthof(fallbacks); i++)
 		fallbacks[i].missing = false;
 }
+
+/* Path that the server answers with 200 if it carries lifecycle policies out. */
+const char *
+flavour_lifecycle_probe(void)
+{
+	return es_server_info()->opensearch ? "/_plugins/_ism/policies?size=1" : "/_ilm/status";
+}
+
+/* What its API for that is called. */
+const char *
+flavour_lifecycle_api(void)
+{
+	return es_server_info()->opensearch ? "ism" : "ilm";
+}
+
+/* True if it can be told from when the age of an index counts: from 7.5 on. */
+bool
+flavour_lifecycle_dated(void)
+{
+	const EsServer *server = es_server_info();
+
+	return !server->opensearch && (server->major > 7 || (server->major == 7 && server->minor >= 5));
+}
+
+/* A request in the current memory context. */
+static FlavourRequest *
+make_request(const char *method, char *path, char *body)
+{
+	FlavourRequest *request = palloc(sizeof(FlavourRequest));
+
+	request->method = method;
+	request->path = path;
+	request->body = body;
+	return request;
+}
+
+/* A policy is put; without a body removed. */
+FlavourRequest *
+flavour_policy_request(const char *name, const char *body)
+{
+	bool opensearch = es_server_info()->opensearch;
+
+	return make_request(
+		body != NULL ? "PUT" : "DELETE",
+		psprintf(opensearch ? "/_plugins/_ism/policies/%s" : "/_ilm/policy/%s", name),
+		body != NULL ? pstrdup(body) : NULL);
+}
+
+/* Settings of an index are put. */
+FlavourRequest *
+flavour_settings_request(const char *index, const char *settings)
+{
+	return make_request("PUT", psprintf("/%s/_settings", index), pstrdup(settings));
+}
+
+/* An index follows a policy. */
+FlavourRequest *
+flavour_attach_request(const char *index, const char *policy, int64 origin)
+{
+	char *date = "";
+
+	if (es_server_info()->opensearch)
+		return make_request("POST", psprintf("/_plugins/_ism/add/%s", index),
+							psprintf("{\"policy_id\":\"%s\"}", policy));
+	if (origin != 0)
+		date = psprintf(",\"index.lifecycle.origination_date\":" INT64_FORMAT, origin);
+	return make_request("PUT", psprintf("/%s/_settings", index),
+						psprintf("{\"index.lifecycle.name\":\"%s\"%s}", policy, date));
+}
+
+/* An index follows none any more. */
+FlavourRequest *
+flavour_detach_request(const char *index)
+{
+	bool opensearch = es_server_info()->opensearch;
+
+	return make_request(
+		"POST", psprintf(opensearch ? "/_plugins/_ism/remove/%s" : "/%s/_ilm/remove", index), "{}");
+}
+
+/* True if a request that was answered with 200 has failed all the same: ISM tells so in the reply. */
+bool
+flavour_has_failed(const char *reply)
+{
+	return strstr(reply, "\"failures\":true") != NULL ||
+		   strstr(reply, "\"has_failures\":true") != NULL;
+}

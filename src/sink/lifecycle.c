@@ -1,15 +1,14 @@
 /*
  * lifecycle.c
- *		Does to indices what the phases of their lifecycle policy say.
+ *		Does to indices what the phases of their lifecycle policy say, or has the server do it.
  *
  * What is to be done is for tenancy.lifecycle_work() to say, from the age of each index; here
- * the requests are made, one after the other, and the results written.  An index that is
- * readonly and refuses a late change is opened; after a rest its phase is done again.
+ * the requests are made, one after the other, and the results written.  A server that carries
+ * policies out itself is given them.  An index that is readonly and refuses a late change is
+ * opened; after a rest it is readonly again.
  */
 #include "postgres.h"
 
-#include "catalog/pg_type.h"
-#include "utils/builtins.h"
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
@@ -17,29 +16,30 @@
 #include "common/spi.h"
 #include "sink/es_reply.h"
 #include "sink/es_server.h"
+#include "sink/flavour.h"
 #include "sink/lifecycle.h"
+#include "sink/lifecycle_work.h"
 
 #define REPLY_MAX (1024 * 1024)
 #define TURN_MIN 50 /* ms */
 
-/* What is to be done to one index. */
-typedef struct Job
+/* What is asked at the moment. */
+typedef enum Question
 {
-	char *index_name;
-	char *phase;	 /* NULL: it has no policy any more, or is just to be opened */
-	char *lifecycle; /* to be noted once that is done */
-	char *put;		 /* settings */
-	bool  lift;
-} Job;
+	ASK_NOTHING,
+	ASK_API,
+	ASK_NODES,
+	ASK_JOB
+} Question;
 
-static List			*jobs = NIL;	/* of Job *, the first is under way */
-static List			*blocked = NIL; /* of char *: indices that refused a change */
-static MemoryContext job_context = NULL;
-static HttpRequest	*request = NULL;
-static bool			 asks_nodes = false; /* the request is about nodes, not settings */
-static bool			 nodes_known = false;
-static char			 note[SINK_REASON_MAX];
-static TimestampTz	 next_look = 0;
+static List			  *jobs = NIL;			  /* of LifecycleJob *, the first is under way */
+static List			  *blocked = NIL;		  /* of char *: indices that refused a change */
+static MemoryContext   job_context = NULL;	  /* of both */
+static MemoryContext   server_context = NULL; /* of what is known of the server */
+static LifecycleServer server;
+static HttpRequest	  *request = NULL;
+static Question		   question = ASK_NOTHING;
+static TimestampTz	   next_look = 0;
 
 /* Policies may have changed. */
 void
@@ -48,26 +48,40 @@ lifecycle_wake(void)
 	next_look = 0;
 }
 
+/* Forgets what is known of the server. */
+static void
+forget_server(void)
+{
+	memset(&server, 0, sizeof(server));
+	if (server_context != NULL)
+		MemoryContextReset(server_context);
+}
+
 /* Forgets what is under way. */
 void
 lifecycle_reset(void)
 {
 	http_free(request);
 	request = NULL;
+	question = ASK_NOTHING;
 	jobs = NIL;
 	blocked = NIL;
 	if (job_context != NULL)
 		MemoryContextReset(job_context);
+	forget_server();
 	next_look = 0;
 }
 
-/* Makes the context of everything that outlives a turn. */
+/* Makes the contexts of everything that outlives a turn. */
 static void
-make_context(void)
+make_contexts(void)
 {
-	if (job_context == NULL)
-		job_context =
-			AllocSetContextCreate(TopMemoryContext, "index lifecycle", ALLOCSET_DEFAULT_SIZES);
+	if (job_context != NULL)
+		return;
+	job_context =
+		AllocSetContextCreate(TopMemoryContext, "index lifecycle", ALLOCSET_DEFAULT_SIZES);
+	server_context =
+		AllocSetContextCreate(TopMemoryContext, "lifecycle server", ALLOCSET_DEFAULT_SIZES);
 }
 
 /* True if a list of strings has it. */
@@ -94,172 +108,149 @@ lifecycle_note_blocked(const SinkBatch *batch)
 		if (item->outcome != SINK_BLOCKED || item->place == NULL || item->place->part != NULL ||
 			has_string(blocked, item->place->index_name))
 			continue;
-		make_context();
+		make_contexts();
 		old = MemoryContextSwitchTo(job_context);
 		blocked = lappend(blocked, pstrdup(item->place->index_name));
 		MemoryContextSwitchTo(old);
 	}
 }
 
-/* Appends a job. */
+/* Sends a request. */
 static void
-add_job(const char *index_name, const char *phase, const char *lifecycle, const char *put)
+ask(Question what, const char *method, const char *path, const char *body)
 {
-	MemoryContext old = MemoryContextSwitchTo(job_context);
-	Job			 *job = palloc0(sizeof(Job));
-
-	job->index_name = pstrdup(index_name);
-	job->phase = phase ? pstrdup(phase) : NULL;
-	job->lift = lifecycle == NULL;
-	job->lifecycle = lifecycle ? pstrdup(lifecycle) : NULL;
-	job->put = pstrdup(put);
-	jobs = lappend(jobs, job);
-	MemoryContextSwitchTo(old);
+	question = what;
+	request = es_server_call(method, path, body ? "application/json" : NULL, body,
+							 body ? strlen(body) : 0, REPLY_MAX);
 }
 
-/* Time after which readonly is restored, or a failure tried again: a held change came by then. */
-static Datum
-rest_time(void)
-{
-	Interval *rest = palloc0(sizeof(Interval));
-
-	rest->time = ((int64) 2 * tenancy_retry_max + 1000) * 1000;
-	return IntervalPGetDatum(rest);
-}
-
-/* Reads which phases are due. */
+/* Reads what is due. */
 static void
-read_due(void)
+read_jobs(void)
 {
-	Oid	  types[1] = {INTERVALOID};
-	Datum values[1] = {rest_time()};
+	List *refusing = blocked;
 
-	tenancy_spi_exec("SELECT index_name, phase, lifecycle::text, put::text"
-					 " FROM tenancy.lifecycle_work($1)",
-					 1, types, values, NULL);
-	for (uint64 row = 0; row < SPI_processed; row++)
-		add_job(tenancy_spi_text(row, 1), tenancy_spi_text(row, 2), tenancy_spi_text(row, 3),
-				tenancy_spi_text(row, 4));
-}
-
-/* Has the indices opened that are readonly by their policy and refused something. */
-static void
-read_blocked(void)
-{
-	ListCell *cell;
-
-	foreach (cell, blocked)
-	{
-		Oid	  types[1] = {TEXTOID};
-		Datum values[1] = {CStringGetTextDatum(lfirst(cell))};
-
-		tenancy_spi_exec("SELECT FROM tenancy.search_index WHERE index_name = $1"
-						 " AND state = 'ready'"
-						 " AND lifecycle #> '{settings,index.blocks.write}' = 'true'",
-						 1, types, values, NULL);
-		if (SPI_processed > 0)
-			add_job(lfirst(cell), NULL, NULL, "{\"index.blocks.write\":false}");
-	}
 	blocked = NIL;
+	jobs = lifecycle_read_jobs(&server, refusing, job_context);
 }
 
-/* Looks at the registry in a transaction of its own. */
+/* Begins a look at the registry, by what is to be known of the server first. */
 static void
 look(void)
 {
-	SpiScope scope;
-
 	next_look =
 		TimestampTzPlusMilliseconds(GetCurrentTimestamp(), tenancy_lifecycle_interval * 1000L);
-	tenancy_tx_begin("pg_tenancy: looking at the lifecycle of indices");
-	if (tenancy_extension_exists())
-	{
-		tenancy_spi_begin_as_owner(&scope);
-		read_blocked();
-		read_due();
-		tenancy_spi_end(&scope);
-	}
-	tenancy_tx_commit();
-	MemoryContextSwitchTo(job_context);
+	if (!lifecycle_is_used())
+		blocked = NIL;
+	else if (server.known)
+		ask(ASK_NODES, "GET", "/_cat/nodeattrs?format=json&h=attr,value", NULL);
+	else
+		ask(ASK_API, "GET", flavour_lifecycle_probe(), NULL);
 }
 
-/* Writes what came of a job; error "" if all went well. */
+/* The server has answered what it is like: an answer that may be another one later counts as none. */
 static void
-write_result(const Job *job, const char *error, const char *remark)
+take_api(const HttpReply *reply)
 {
-	Oid		 types[] = {TEXTOID, TEXTOID, TEXTOID, TEXTOID};
-	Datum	 values[] = {CStringGetTextDatum(job->index_name),
-						 job->lift ? (Datum) 0 : CStringGetTextDatum(job->lifecycle),
-						 CStringGetTextDatum(error), CStringGetTextDatum(remark)};
-	char	 nulls[] = {' ', job->lift ? 'n' : ' ', error[0] ? ' ' : 'n', remark[0] ? ' ' : 'n'};
-	SpiScope scope;
+	if (reply->status == 0 || reply->status == 429 || reply->status >= 500)
+	{
+		read_jobs();
+		return;
+	}
+	server.known = true;
+	server.has_api = reply->status == 200;
+	if (server.has_api)
+		ereport(LOG, (errmsg("the search server carries lifecycle policies out itself, by %s",
+							 flavour_lifecycle_api())));
+	ask(ASK_NODES, "GET", "/_cat/nodeattrs?format=json&h=attr,value", NULL);
+}
 
-	tenancy_tx_begin("pg_tenancy: noting the lifecycle of an index");
-	tenancy_spi_begin_as_owner(&scope);
-	if (!job->lift)
-		tenancy_spi_exec("SELECT tenancy.lifecycle_done($1, $2::jsonb, $3, $4)", 4, types, values,
-						 nulls);
-	else if (error[0] == '\0')
-		tenancy_spi_exec("SELECT tenancy.lifecycle_lifted($1)", 1, types, values, NULL);
-	tenancy_spi_end(&scope);
-	tenancy_tx_commit();
-	MemoryContextSwitchTo(job_context);
+/* It has answered what its nodes are like: else they are as they were. */
+static void
+take_nodes(const HttpReply *reply)
+{
+	if (reply->status == 200)
+	{
+		MemoryContext old = MemoryContextSwitchTo(server_context);
+
+		list_free_deep(server.nodes);
+		server.nodes = lifecycle_nodes(reply->body);
+		MemoryContextSwitchTo(old);
+	}
+	read_jobs();
 }
 
 /* Ends the first job. */
 static void
 end_job(const char *error)
 {
-	Job *job = linitial(jobs);
+	LifecycleJob *job = linitial(jobs);
 
-	if (error[0] != '\0')
-		ereport(LOG, (errmsg("could not do phase \"%s\" of index \"%s\": %s",
-							 job->phase ? job->phase : "none", job->index_name, error)));
-	write_result(job, error, note);
+	if (error[0] != '\0' && !job->removed)
+		ereport(LOG,
+				(errmsg("could not do phase \"%s\" of \"%s\": %s", job->phase ? job->phase : "none",
+						job->index_name ? job->index_name : job->policy, error)));
+	else if (job->policy != NULL && !job->removed)
+	{
+		MemoryContext old = MemoryContextSwitchTo(server_context);
+
+		server.put = lappend(server.put, pstrdup(job->policy));
+		MemoryContextSwitchTo(old);
+	}
+	lifecycle_write_result(job, error);
 	jobs = list_delete_first(jobs);
-	nodes_known = false;
-	note[0] = '\0';
 }
 
-/* Sends a request about the first job. */
-static void
-ask(const char *method, const char *path, const char *body)
+/* True if an answer about a policy says that it is, or is not, there already. */
+static bool
+is_settled(const LifecycleJob *job, int status)
 {
-	asks_nodes = body == NULL;
-	request = es_server_call(method, path, body ? "application/json" : NULL, body,
-							 body ? strlen(body) : 0, REPLY_MAX);
+	return job->policy != NULL && status == (job->removed ? 404 : 409);
+}
+
+/* Takes the reply to a job's request. */
+static void
+take_job(const HttpReply *reply)
+{
+	LifecycleJob *job = linitial(jobs);
+	char		  error[SINK_REASON_MAX] = "";
+
+	job->requests = list_delete_first(job->requests);
+	if (reply->status == 200 && flavour_has_failed(reply->body))
+		strlcpy(error, "the server says that it has failed", sizeof(error));
+	else if (reply->status / 100 != 2 && !is_settled(job, reply->status))
+		es_reply_error(reply, error, sizeof(error));
+	if (error[0] != '\0' || job->requests == NIL)
+		end_job(error);
 }
 
 /* Starts what the first job needs next; one that needs nothing ends. */
 static void
 go_on(void)
 {
-	Job *job = linitial(jobs);
+	LifecycleJob   *job = linitial(jobs);
+	FlavourRequest *next;
 
-	if (strcmp(job->put, "{}") == 0 || (job->phase != NULL && strcmp(job->phase, "delete") == 0))
+	if (job->requests == NIL)
+	{
 		end_job("");
-	else if (!nodes_known && strstr(job->put, "\"" LIFECYCLE_NODE_SETTING "\": \"") != NULL)
-		ask("GET", "/_cat/nodeattrs?format=json&h=attr,value", NULL);
-	else
-		ask("PUT", psprintf("/%s/_settings", job->index_name), job->put);
+		return;
+	}
+	next = linitial(job->requests);
+	ask(ASK_JOB, next->method, next->path, next->body);
 }
 
 /* Takes the reply to the request. */
 static void
 take_reply(const HttpReply *reply)
 {
-	char error[SINK_REASON_MAX] = "";
-
 	es_server_heed(reply);
-	if (reply->status == 200 && asks_nodes)
-	{
-		nodes_known = true;
-		lifecycle_settle_nodes(((Job *) linitial(jobs))->put, reply->body, note, sizeof(note));
-		return;
-	}
-	if (reply->status != 200)
-		es_reply_error(reply, error, sizeof(error));
-	end_job(error);
+	if (question == ASK_API)
+		take_api(reply);
+	else if (question == ASK_NODES)
+		take_nodes(reply);
+	else
+		take_job(reply);
 }
 
 /* Takes the reply if it has come; true if that was so. */
@@ -321,7 +312,7 @@ lifecycle_housekeep(void)
 	MemoryContext old;
 	bool		  again;
 
-	make_context();
+	make_contexts();
 	old = MemoryContextSwitchTo(job_context);
 	again = turn();
 	MemoryContextSwitchTo(old);

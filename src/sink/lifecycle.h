@@ -18,12 +18,4 @@ extern void lifecycle_reset(void);
 /* Lifts the readonly of indices that refused a late change, with the next turn. */
 extern void lifecycle_note_blocked(const SinkBatch *batch);
 
-#define LIFECYCLE_NODE_SETTING "index.routing.allocation.require.data"
-
-/*
- * lifecycle_nodes.c: takes that out of settings (JSON, changed in place) if no node is like that,
- * by the answer to GET /_cat/nodeattrs; then remark says so.
- */
-extern void lifecycle_settle_nodes(char *settings, const char *reply, char *remark, size_t size);
-
 #endif

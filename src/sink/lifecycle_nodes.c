@@ -1,48 +1,48 @@
 /*
  * lifecycle_nodes.c
- *		Nodes that a lifecycle policy wants an index on.
+ *		Nodes that a lifecycle policy may want an index on.
  */
 #include "postgres.h"
 
 #include <jansson.h>
 
-#include "sink/lifecycle.h"
-#include "sink/text.h"
+#include "sink/lifecycle_work.h"
 
-/* True if a node has the attribute "data" with the value. */
-static bool
-has_node(const char *reply, const char *value)
+/* Value of the attribute "data" in a row of the answer, NULL: it is about another one. */
+static const char *
+data_of(json_t *row)
 {
-	json_t *root = json_loads(reply, 0, NULL);
-	bool	found = false;
-	size_t	i;
-	json_t *row;
+	const char *attr = json_string_value(json_object_get(row, "attr"));
 
-	json_array_foreach(root, i, row)
-	{
-		const char *attr = json_string_value(json_object_get(row, "attr"));
-		const char *is = json_string_value(json_object_get(row, "value"));
-
-		found |= attr != NULL && is != NULL && strcmp(attr, "data") == 0 && strcmp(is, value) == 0;
-	}
-	json_decref(root);
-	return found;
+	return attr != NULL && strcmp(attr, "data") == 0
+			   ? json_string_value(json_object_get(row, "value"))
+			   : NULL;
 }
 
-/* Takes the wish for nodes out of settings if no node is like that. */
-void
-lifecycle_settle_nodes(char *settings, const char *reply, char *remark, size_t size)
+/* Values of the attribute data that nodes have, in the current memory context. */
+List *
+lifecycle_nodes(const char *reply)
 {
-	json_t	   *put = json_loads(settings, 0, NULL);
-	const char *value = json_string_value(json_object_get(put, LIFECYCLE_NODE_SETTING));
+	json_t *root = json_loads(reply, 0, NULL);
+	List *volatile nodes = NIL;
 
-	if (value != NULL && !has_node(reply, value))
+	PG_TRY();
 	{
-		sink_set_textf(remark, size,
-					   "no node has the attribute data with value %s, shards stay where they are",
-					   value);
-		json_object_del(put, LIFECYCLE_NODE_SETTING);
-		settings[json_dumpb(put, settings, strlen(settings), JSON_COMPACT)] = '\0';
+		size_t	i;
+		json_t *row;
+
+		json_array_foreach(root, i, row)
+		{
+			const char *value = data_of(row);
+
+			if (value != NULL)
+				nodes = lappend(nodes, pstrdup(value));
+		}
 	}
-	json_decref(put);
+	PG_FINALLY();
+	{
+		json_decref(root);
+	}
+	PG_END_TRY();
+	return nodes;
 }

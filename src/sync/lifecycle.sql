@@ -223,8 +223,8 @@ END
 $$;
 COMMENT ON FUNCTION tenancy.lifecycle_phases(text) IS 'Phases of a lifecycle policy. Errors: TN020 there is no such policy';
 
-CREATE FUNCTION tenancy.lifecycle_ilm(policy text) RETURNS jsonb
-    LANGUAGE sql STABLE STRICT PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $$
+CREATE FUNCTION tenancy.lifecycle_ilm_body(phases jsonb) RETURNS jsonb
+    LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $$
     SELECT jsonb_build_object('policy', jsonb_build_object('phases', jsonb_object_agg(phase.key,
         jsonb_strip_nulls(jsonb_build_object('min_age', phase.value ->> 'after', 'actions',
             CASE phase.key WHEN 'delete' THEN '{"delete": {}}'::jsonb ELSE
@@ -235,16 +235,23 @@ CREATE FUNCTION tenancy.lifecycle_ilm(policy text) RETURNS jsonb
                         'require', CASE WHEN phase.value ? 'nodes' THEN jsonb_build_object('data', phase.value -> 'nodes') END))) ELSE '{}'::jsonb END
                 || CASE WHEN phase.value ? 'priority' THEN jsonb_build_object('set_priority', jsonb_build_object('priority', phase.value -> 'priority')) ELSE '{}'::jsonb END
             END)))))
-      FROM jsonb_each(tenancy.lifecycle_phases(policy)) phase
+      FROM jsonb_each(phases) phase
 $$;
+COMMENT ON FUNCTION tenancy.lifecycle_ilm_body(jsonb) IS 'Phases as the body of PUT _ilm/policy. Used by the extension itself';
+
+CREATE FUNCTION tenancy.lifecycle_ilm(policy text) RETURNS jsonb
+    LANGUAGE sql STABLE STRICT PARALLEL SAFE
+    BEGIN ATOMIC
+        SELECT tenancy.lifecycle_ilm_body(tenancy.lifecycle_phases(policy));
+    END;
 COMMENT ON FUNCTION tenancy.lifecycle_ilm(text) IS 'A lifecycle policy as the body of PUT _ilm/policy of Elasticsearch. Errors: TN020 there is no such policy';
 
-CREATE FUNCTION tenancy.lifecycle_ism(policy text) RETURNS jsonb
-    LANGUAGE sql STABLE STRICT PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $$
+CREATE FUNCTION tenancy.lifecycle_ism_body(policy text, phases jsonb) RETURNS jsonb
+    LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $$
     WITH phase AS (
         SELECT p.key AS name, p.value AS v, row_number() OVER w AS n, lead(p.key) OVER w AS next, lead(p.value) OVER w AS next_v,
-               tenancy.lifecycle_phases(policy) #> '{hot,rollover}' IS NOT NULL AS rolls
-          FROM jsonb_each('{"hot": {}}' || tenancy.lifecycle_phases(policy)) p
+               phases #> '{hot,rollover}' IS NOT NULL AS rolls
+          FROM jsonb_each('{"hot": {}}' || phases) p
         WINDOW w AS (ORDER BY array_position('{hot,warm,cold,delete}', p.key)))
     SELECT jsonb_build_object('policy', jsonb_build_object(
         'description', 'pg_tenancy: ' || policy,
@@ -263,6 +270,13 @@ CREATE FUNCTION tenancy.lifecycle_ism(policy text) RETURNS jsonb
             ORDER BY n)))
       FROM phase
 $$;
+COMMENT ON FUNCTION tenancy.lifecycle_ism_body(text, jsonb) IS 'Phases as the body of PUT _plugins/_ism/policies. Used by the extension itself';
+
+CREATE FUNCTION tenancy.lifecycle_ism(policy text) RETURNS jsonb
+    LANGUAGE sql STABLE STRICT PARALLEL SAFE
+    BEGIN ATOMIC
+        SELECT tenancy.lifecycle_ism_body(policy, tenancy.lifecycle_phases(policy));
+    END;
 COMMENT ON FUNCTION tenancy.lifecycle_ism(text) IS 'A lifecycle policy as the body of PUT _plugins/_ism/policies of OpenSearch. Errors: TN020 there is no such policy';
 
 CREATE FUNCTION tenancy.lifecycle_phase(phases jsonb, age interval) RETURNS text
@@ -292,76 +306,6 @@ CREATE FUNCTION tenancy.lifecycle_settings(phases jsonb, phase text) RETURNS jso
 $$;
 COMMENT ON FUNCTION tenancy.lifecycle_settings(jsonb, text) IS 'Settings that an index has in a phase, from those before too';
 
-CREATE VIEW tenancy.lifecycle_index AS
-    SELECT i.index_name, t.name AS tenant, i.index_type, a.policy, a.append_only, i.age_from,
-           pg_catalog.now() OPERATOR(pg_catalog.-) i.age_from AS age,
-           CASE WHEN a.policy IS NULL THEN NULL
-                ELSE tenancy.lifecycle_phase(p.phases, pg_catalog.now() OPERATOR(pg_catalog.-) i.age_from) END AS phase,
-           i.lifecycle OPERATOR(pg_catalog.->>) 'phase' AS applied,
-           i.lifted_at, i.lifecycle_error AS last_error
-      FROM tenancy.search_index i
-      JOIN tenancy.tenant t ON t.id OPERATOR(pg_catalog.=) i.tenant_id
-      LEFT JOIN tenancy.lifecycle_attachment a
-        ON a.blueprint OPERATOR(pg_catalog.=) t.blueprint AND a.index_type OPERATOR(pg_catalog.=) i.index_type
-      LEFT JOIN tenancy.lifecycle_policy p ON p.name OPERATOR(pg_catalog.=) a.policy
-     WHERE i.role OPERATOR(pg_catalog.=) 'serving' AND i.state OPERATOR(pg_catalog.<>) 'dropping';
-COMMENT ON VIEW tenancy.lifecycle_index IS 'Every index that serves, with its lifecycle policy. phase: the one that its age says; applied: the one whose settings it has (of a table that is not append-only never delete: its index goes with the partition); lifted_at: when readonly was lifted for a late change, until it is restored';
-
-CREATE FUNCTION tenancy.lifecycle_work(rest interval)
-    RETURNS TABLE (index_name text, phase text, lifecycle jsonb, put jsonb)
-    LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
-    SELECT x.index_name, x.phase, x.wanted,
-           (SELECT coalesce(jsonb_object_agg(k, coalesce(x.wanted #> ARRAY['settings', k],
-                    CASE k WHEN 'index.number_of_replicas' THEN coalesce(x.body #> '{settings,index,number_of_replicas}',
-                        x.body #> '{settings,number_of_replicas}', x.body #> '{settings,index.number_of_replicas}') END, 'null')), '{}')
-              FROM (SELECT jsonb_object_keys(x.had -> 'settings') UNION SELECT jsonb_object_keys(x.wanted -> 'settings')) s (k)
-             WHERE x.wanted #> ARRAY['settings', k] IS DISTINCT FROM x.had #> ARRAY['settings', k])
-      FROM (SELECT i.index_name, i.body, i.lifecycle AS had, g.phase, i.lifted_at,
-                   CASE WHEN g.phase IS NULL THEN '{}'
-                        ELSE jsonb_build_object('phase', g.phase, 'settings', tenancy.lifecycle_settings(p.phases, g.phase)) END AS wanted
-              FROM tenancy.search_index i JOIN tenancy.lifecycle_index v USING (index_name)
-              LEFT JOIN tenancy.lifecycle_policy p ON p.name = v.policy
-              -- rows that are still there keep their documents
-             CROSS JOIN LATERAL (SELECT CASE WHEN v.phase = 'delete' AND NOT v.append_only THEN 'cold' ELSE v.phase END) g (phase)
-             WHERE i.state = 'ready' AND i.shared IS NULL AND (i.filled OR v.policy IS NULL)
-               AND (v.policy IS NOT NULL OR i.lifecycle <> '{}')
-               AND (i.lifecycle_tried_at IS NULL OR i.lifecycle_tried_at < now() - rest)) x
-     WHERE x.wanted <> x.had AND (x.lifted_at IS NULL OR x.lifted_at < now() - rest)
-     ORDER BY 1 LIMIT 8
-$$;
-COMMENT ON FUNCTION tenancy.lifecycle_work(interval) IS 'Indices whose phase is another one than what was done to them, and the settings to put. Used by the extension itself';
-
-CREATE FUNCTION tenancy.lifecycle_done(of_index text, done jsonb, error text, remark text) RETURNS void
-    LANGUAGE sql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
-    UPDATE tenancy.search_index
-       SET lifecycle = CASE WHEN error IS NULL THEN done ELSE lifecycle END,
-           lifted_at = CASE WHEN error IS NULL THEN NULL ELSE lifted_at END,
-           lifecycle_error = coalesce(error, remark),
-           lifecycle_tried_at = CASE WHEN error IS NULL THEN NULL ELSE clock_timestamp() END,
-           state = CASE WHEN error IS NULL AND done ->> 'phase' = 'delete' THEN 'dropping' ELSE state END,
-           updated_at = now()
-     WHERE index_name = of_index AND state = 'ready';
-    -- a new generation of it has what is to go too
-    DELETE FROM tenancy.index_move m USING tenancy.search_index i
-     WHERE i.index_name = of_index AND i.state = 'dropping' AND done ->> 'phase' = 'delete'
-       AND m.tenant_id = i.tenant_id AND m.index_type = i.index_type;
-    UPDATE tenancy.search_index o SET state = 'dropping', updated_at = now() FROM tenancy.search_index i
-     WHERE i.index_name = of_index AND i.state = 'dropping' AND done ->> 'phase' = 'delete'
-       AND o.tenant_id = i.tenant_id AND o.index_type = i.index_type AND o.state <> 'dropping';
-    -- what comes from now on has an index again
-    SELECT tenancy.provision(tenant_id) FROM tenancy.search_index
-     WHERE index_name = of_index AND state = 'dropping' AND done ->> 'phase' = 'delete'
-$$;
-COMMENT ON FUNCTION tenancy.lifecycle_done(text, jsonb, text, text) IS 'Notes what was done to an index, or why it was not. Used by the extension itself';
-
-CREATE FUNCTION tenancy.lifecycle_lifted(of_index text) RETURNS void
-    LANGUAGE sql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
-    UPDATE tenancy.search_index
-       SET lifecycle = jsonb_set(lifecycle, '{settings,index.blocks.write}', 'false'), lifted_at = clock_timestamp()
-     WHERE index_name = of_index AND state = 'ready'
-$$;
-COMMENT ON FUNCTION tenancy.lifecycle_lifted(text) IS 'Notes that readonly was lifted for a late change. Used by the extension itself';
-
 REVOKE ALL ON FUNCTION
     tenancy.lifecycle_age(text),
     tenancy.lifecycle_attach(text, text, text, boolean),
@@ -369,20 +313,18 @@ REVOKE ALL ON FUNCTION
     tenancy.lifecycle_check_members(text, jsonb, text[]),
     tenancy.lifecycle_check_value(text, jsonb, text, text, text),
     tenancy.lifecycle_detach(text, text),
-    tenancy.lifecycle_done(text, jsonb, text, text),
     tenancy.lifecycle_ilm(text),
+    tenancy.lifecycle_ilm_body(jsonb),
     tenancy.lifecycle_ism(text),
-    tenancy.lifecycle_lifted(text),
+    tenancy.lifecycle_ism_body(text, jsonb),
     tenancy.lifecycle_phase(jsonb, interval),
     tenancy.lifecycle_phases(text),
     tenancy.lifecycle_placement(text, text),
     tenancy.lifecycle_policy(text, jsonb),
     tenancy.lifecycle_refusal(jsonb, text, boolean),
     tenancy.lifecycle_set(text, text, text, boolean),
-    tenancy.lifecycle_settings(jsonb, text),
-    tenancy.lifecycle_work(interval)
+    tenancy.lifecycle_settings(jsonb, text)
 FROM PUBLIC;
-REVOKE ALL ON tenancy.lifecycle_index FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION
     tenancy.lifecycle_attach(text, text, text, boolean),
     tenancy.lifecycle_detach(text, text),
@@ -390,13 +332,14 @@ GRANT EXECUTE ON FUNCTION
 TO tenancy_admin;
 GRANT EXECUTE ON FUNCTION
     tenancy.lifecycle_ilm(text),
+    tenancy.lifecycle_ilm_body(jsonb),
     tenancy.lifecycle_ism(text),
+    tenancy.lifecycle_ism_body(text, jsonb),
     tenancy.lifecycle_phase(jsonb, interval),
     tenancy.lifecycle_phases(text),
     tenancy.lifecycle_refusal(jsonb, text, boolean),
     tenancy.lifecycle_settings(jsonb, text)
 TO tenancy_operator, tenancy_admin;
-GRANT SELECT ON tenancy.lifecycle_index TO tenancy_operator, tenancy_admin;
 
 SELECT tenancy.lifecycle_policy('case_studies_ilm', '{
     "hot": {"rollover": {"max_size": "50gb", "max_age": "30d", "max_docs": 10000000}, "priority": 100},

@@ -99,6 +99,7 @@ CREATE TABLE tenancy.search_index (
     last_error text,
     note text,
     age_from timestamptz NOT NULL DEFAULT pg_catalog.now(),
+    created_at timestamptz NOT NULL DEFAULT pg_catalog.now(),
     lifecycle jsonb NOT NULL DEFAULT '{}',
     lifted_at timestamptz,
     lifecycle_tried_at timestamptz,
@@ -120,7 +121,8 @@ COMMENT ON COLUMN tenancy.search_index.to_put IS 'Those of fields that the index
 COMMENT ON COLUMN tenancy.search_index.to_set IS 'What else of body it does not have yet: settings, and root, members of the mapping besides its fields';
 COMMENT ON COLUMN tenancy.search_index.note IS 'Field types of the body that this server has not, or calls otherwise, and what it got instead; NULL: the body as it is';
 COMMENT ON COLUMN tenancy.search_index.age_from IS 'From when its age counts';
-COMMENT ON COLUMN tenancy.search_index.lifecycle IS 'Phase of its lifecycle policy that was done, and the settings that it has since';
+COMMENT ON COLUMN tenancy.search_index.created_at IS 'When this row was made; where age_from is another time the server counts otherwise';
+COMMENT ON COLUMN tenancy.search_index.lifecycle IS 'What was done of its lifecycle policy: phase, and settings that it has since; where the server carries it out, by (its API), policy there and the settings that are its';
 COMMENT ON COLUMN tenancy.search_index.lifted_at IS 'When its readonly was lifted for a late change; NULL: it is not lifted';
 COMMENT ON COLUMN tenancy.search_index.lifecycle_error IS 'Why that was so, or what of the phase could not be done';
 COMMENT ON COLUMN tenancy.search_index.lifecycle_tried_at IS 'When its phase could not be done, see lifecycle_error; NULL: it could';
