@@ -62,7 +62,7 @@ sort_ranks(int64 *ranks, int n)
 static uint64
 found_at(const int64 *ranks, int nranks, const uint64 *found, int64 rank)
 {
-	int64 *place = bsearch(&rank, ranks, nranks, sizeof(int64), compare_ranks);
+	const int64 *place = bsearch(&rank, ranks, nranks, sizeof(int64), compare_ranks);
 
 	return found[place - ranks];
 }

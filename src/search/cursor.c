@@ -80,7 +80,7 @@ checksum(const SearchTarget *target, const SearchRequest *request, const char *c
 {
 	uint64 hash = mix(hash_search(target, request), content);
 
-	return psprintf("%016" INT64_MODIFIER "x", hash);
+	return psprintf("%08x%08x", (uint32) (hash >> 32), (uint32) hash);
 }
 
 /* The letter of an engine. */
