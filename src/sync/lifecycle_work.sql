@@ -115,7 +115,10 @@ CREATE FUNCTION tenancy.lifecycle_work(rest interval, api text, dated boolean, n
     SELECT x.index_name, x.phase, x.wanted, tenancy.lifecycle_put(x.had, x.wanted, x.body),
            x.had ->> 'policy', x.wanted ->> 'policy', (x.wanted ->> 'origin')::bigint,
            'no node has the attribute data with value ' || (SELECT string_agg(DISTINCT n.value ->> 'nodes', ' or ')
-              FROM jsonb_each(x.phases) n WHERE n.value ->> 'nodes' <> ALL (nodes)) || ', shards stay where they are'
+              FROM jsonb_each(x.phases) n WHERE n.value ->> 'nodes' <> ALL (nodes)
+               -- of the phase that it has come to; the server does them all
+               AND (x.wanted ? 'by' OR array_position('{hot,warm,cold}', n.key) <= array_position('{hot,warm,cold}', x.phase)))
+           || ', shards stay where they are'
       FROM (SELECT i.index_name, i.body, i.lifecycle AS had, g.phase, i.lifted_at, p.phases,
                    tenancy.lifecycle_wanted(p.phases, g.phase, v.policy, i.lifecycle,
                        -- the server counts from when it made the index, if it cannot be told otherwise
