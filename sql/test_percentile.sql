@@ -153,7 +153,9 @@ FROM pct_many;
 SELECT count(*), count(*) FILTER (WHERE a IS DISTINCT FROM b) FROM (SELECT percentile(u, 0.7) AS a, percentile_cont(0.7) WITHIN GROUP (ORDER BY u) AS b
     FROM pct_many GROUP BY n % 5) s;
 SET temp_file_limit = '512kB';
+\set VERBOSITY sqlstate
 SELECT percentile(u, 0.3) FROM pct_many;
+\set VERBOSITY terse
 RESET temp_file_limit;
 SELECT percentile(make_interval(secs => u), 0.3) FROM pct_many;
 SELECT percentile_discrete(u::numeric, 0.3) FROM pct_many;
