@@ -91,6 +91,22 @@ telling_alias(const IndexJob *job)
 
 static void took_emptying(IndexJob *job, const HttpReply *reply);
 
+/* The body as this server understands it, NULL: as it is; notes what is otherwise. */
+static char *
+body_here(IndexJob *job)
+{
+	job->note = makeStringInfo();
+	return flavour_body(job->body, job->note);
+}
+
+/* Notes of an index that an earlier request made what was made otherwise. */
+static void
+note_otherwise(IndexJob *job)
+{
+	if (job->note == NULL && strcmp(job->state, "altered") != 0)
+		(void) body_here(job);
+}
+
 /*
  * The index is there, with the alias that tells.  One that is still to be made was made by an
  * attempt whose end is not known: if the row was changed since, perhaps with another body.
@@ -101,7 +117,10 @@ found_index(IndexJob *job)
 	if (strcmp(job->state, "pending") == 0 && job->revision > 0 && !job->emptied)
 		index_job_ask(job, took_emptying, "DELETE", psprintf("/%s", job->index_name), NULL);
 	else if (strcmp(job->state, "missing") != 0 || job->realigned)
+	{
+		note_otherwise(job);
 		index_alter(job);
+	}
 	else
 		index_job_add_aliases(job); /* it may be the other one that was found missing */
 }
@@ -235,6 +254,7 @@ took_name(IndexJob *job, const HttpReply *reply)
 static void
 goes_on(IndexJob *job)
 {
+	note_otherwise(job);
 	if (job->relic != NULL)
 		index_switch(job); /* both have the alias */
 	else
@@ -308,10 +328,8 @@ index_job_typed(void)
 static void
 create_index(IndexJob *job)
 {
-	char *body;
+	char *body = body_here(job);
 
-	job->note = makeStringInfo();
-	body = flavour_body(job->body, job->note);
 	index_job_ask(job, took_create, "PUT", psprintf("/%s%s", job->index_name, index_job_typed()),
 				  body != NULL ? body : job->body);
 }
