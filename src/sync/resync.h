@@ -11,6 +11,7 @@
 extern void resync_request_all(const char *sink);
 extern void resync_request_rows(const SinkTarget *target);
 extern void resync_request_ghosts(const SinkTarget *target);
+extern void resync_request_ghosts_of(int64 tenant_id, const char *table_name);
 extern void resync_block(const SinkTarget *target, const char *sink, const char *reason);
 
 /* resync.c */

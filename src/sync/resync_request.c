@@ -24,24 +24,29 @@ resync_request_all(const char *sink)
 	tenancy_spi_end(&scope);
 }
 
-/* Runs a statement about a target's table: $1 tenant, $2 table, $3 sink, $4 text. */
+/* Runs a statement about a tenant's table: $1 tenant, $2 table, $3 sink, $4 text. */
 static void
-exec_for_table(const SinkTarget *target, const char *sink, const char *text, const char *sql)
+exec_for_name(int64 tenant_id, const char *table_name, const char *sink, const char *text,
+			  const char *sql)
 {
 	Oid		 types[4] = {INT8OID, TEXTOID, TEXTOID, TEXTOID};
-	Datum	 values[4];
-	char	*table = get_rel_name(target->relid);
+	Datum	 values[4] = {Int64GetDatum(tenant_id), CStringGetTextDatum(table_name),
+						  CStringGetTextDatum(sink), CStringGetTextDatum(text)};
 	SpiScope scope;
 
-	if (table == NULL)
-		return;
-	values[0] = Int64GetDatum(target->tenant_id);
-	values[1] = CStringGetTextDatum(table);
-	values[2] = CStringGetTextDatum(sink);
-	values[3] = CStringGetTextDatum(text);
 	tenancy_spi_begin_as_owner(&scope);
 	tenancy_spi_exec(sql, 4, types, values, NULL);
 	tenancy_spi_end(&scope);
+}
+
+/* Runs a statement about a target's table. */
+static void
+exec_for_table(const SinkTarget *target, const char *sink, const char *text, const char *sql)
+{
+	char *table = get_rel_name(target->relid);
+
+	if (table != NULL)
+		exec_for_name(target->tenant_id, table, sink, text, sql);
 }
 
 /*
@@ -64,18 +69,28 @@ resync_request_rows(const SinkTarget *target)
 	resync_wake();
 }
 
-/* Asks the search sink for the documents of a target's table that have no row. */
+/* Asks the search sink for the documents of a tenant's table that have no row. */
+void
+resync_request_ghosts_of(int64 tenant_id, const char *table_name)
+{
+	exec_for_name(tenant_id, table_name, "search", "ghosts",
+				  "INSERT INTO tenancy.resync AS r (sink, tenant_id, table_name, phase)"
+				  " VALUES ($3, $1, $2::name, $4)"
+				  " ON CONFLICT (sink, tenant_id, table_name) DO UPDATE"
+				  " SET fresh = false, again = CASE r.phase WHEN 'ghosts'"
+				  "   THEN coalesce(r.again, $4) ELSE r.again END"
+				  " WHERE r.phase = 'ghosts' OR r.fresh");
+	resync_wake();
+}
+
+/* Likewise of a target's table. */
 void
 resync_request_ghosts(const SinkTarget *target)
 {
-	exec_for_table(target, "search", "ghosts",
-				   "INSERT INTO tenancy.resync AS r (sink, tenant_id, table_name, phase)"
-				   " VALUES ($3, $1, $2::name, $4)"
-				   " ON CONFLICT (sink, tenant_id, table_name) DO UPDATE"
-				   " SET fresh = false, again = CASE r.phase WHEN 'ghosts'"
-				   "   THEN coalesce(r.again, $4) ELSE r.again END"
-				   " WHERE r.phase = 'ghosts' OR r.fresh");
-	resync_wake();
+	char *table = get_rel_name(target->relid);
+
+	if (table != NULL)
+		resync_request_ghosts_of(target->tenant_id, table);
 }
 
 /* A table cannot be synced now: it is done when its shape has changed. */

@@ -179,11 +179,7 @@ request_resync(const ShapeChange *change)
 		tenancy_spi_exec("SELECT tenancy.request_resync('search', $1, NULL, $2)", 2, types, values,
 						 NULL);
 	else
-		tenancy_spi_exec("INSERT INTO tenancy.resync (sink, tenant_id, table_name, phase)"
-						 " VALUES ('search', $1, $2::name, 'ghosts')"
-						 " ON CONFLICT (sink, tenant_id, table_name) DO UPDATE"
-						 "  SET requested_at = clock_timestamp(), fresh = false",
-						 2, types, values, NULL);
+		resync_request_ghosts_of(change->tenant_id, change->table_name);
 	if (change->cached)
 		tenancy_message_forget_tenant(change->tenant);
 	resync_wake();
