@@ -40,8 +40,9 @@ typedef enum SinkOutcome
 	SINK_TOO_LARGE, /* 413: split, alone: dead letter */
 	SINK_REFUSED,	/* 400: this document never gets in as it is */
 	SINK_NO_INDEX,	/* 404 for the alias: provision it, then send again */
-	SINK_BLOCKED, /* this target takes nothing now (write block, no shard, closed): others go on */
-	SINK_DENIED	  /* 401, 403: nothing gets in until somebody acts */
+	SINK_BLOCKED,  /* this target takes nothing now (write block, no shard, closed): others go on */
+	SINK_DENIED,   /* 401, 403: nothing gets in until somebody acts */
+	SINK_ELSEWHERE /* it has it; an index that does not serve is sent it next.  No sink says this. */
 } SinkOutcome;
 
 typedef struct SinkItem

@@ -47,6 +47,8 @@ typedef struct DirtyEntry
 	bool		is_waiting;
 	bool		is_in_flight;
 	uint16		attempts;
+	uint8		apart;	   /* place that it is sent to next, from 1; 0: to all together */
+	uint8		apart_age; /* of the targets that apart is about, its lowest byte */
 	uint32		hash;
 	uint64		version_lsn; /* newest commit that touched the row */
 	DirtyMark	marks[2];

@@ -147,7 +147,8 @@ let_go(SinkWorker *worker, Oid relid)
 static bool
 is_answer(SinkOutcome outcome)
 {
-	return outcome == SINK_DONE || outcome == SINK_CONFLICT || outcome == SINK_REFUSED;
+	return outcome == SINK_DONE || outcome == SINK_CONFLICT || outcome == SINK_REFUSED ||
+		   outcome == SINK_ELSEWHERE;
 }
 
 /* True if an item did not get in and is not over: alone, what is too large is. */

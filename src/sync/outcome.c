@@ -186,7 +186,8 @@ report_error(SinkWorker *worker, const SinkBatch *batch)
 		return;
 	}
 	for (int i = batch->nitems - 1; i >= 0; i--)
-		if (batch->items[i].outcome != SINK_DONE && batch->items[i].outcome != SINK_CONFLICT)
+		if (batch->items[i].outcome != SINK_DONE && batch->items[i].outcome != SINK_CONFLICT &&
+			batch->items[i].outcome != SINK_ELSEWHERE)
 		{
 			worker_set_error(&worker->shared->worker, batch->items[i].reason);
 			return;
@@ -200,9 +201,16 @@ finish_item(SinkWorker *worker, SyncLane *lane, int i, bool letters)
 	SinkItem   *item = &lane->batch.items[i];
 	DirtyEntry *entry = lane->entries[i];
 	bool		dead;
-	bool		has = has_letter(worker, lane, i, &dead);
-	bool		over = has ? letters : is_over(worker, lane, item, &dead);
+	bool		has;
+	bool		over;
 
+	if (item->outcome == SINK_ELSEWHERE)
+	{
+		dirty_again(worker->dirty, entry, false);
+		return;
+	}
+	has = has_letter(worker, lane, i, &dead);
+	over = has ? letters : is_over(worker, lane, item, &dead);
 	count_item(worker->shared, item, over, dead);
 	worker->denied |= item->outcome == SINK_DENIED;
 	if (over)

@@ -10,6 +10,7 @@
 #include "utils/memutils.h"
 
 #include "sync/batch_builder.h"
+#include "sync/target.h"
 
 /* Makes room for more items. */
 void
@@ -41,16 +42,37 @@ add_copy(BatchBuilder *builder, const SinkPlace *place)
 	batch->nitems++;
 }
 
+/* Sends the last item to one place: it is too large to go to all in one request. */
+static void
+send_apart(BatchBuilder *builder, DirtyEntry *entry)
+{
+	SinkBatch *batch = &builder->lane->batch;
+	SinkItem  *item = &batch->items[batch->nitems - 1];
+
+	if (entry->apart_age != (uint8) target_age())
+	{
+		entry->apart = 1; /* its places may be others now */
+		entry->apart_age = (uint8) target_age();
+	}
+	item->place = &item->target->places[entry->apart - 1];
+}
+
 /* Adds the last item once more for each further place of its target. */
 void
 batch_spread(BatchBuilder *builder)
 {
 	SinkBatch		 *batch = &builder->lane->batch;
 	SinkItem		 *item = &batch->items[batch->nitems - 1];
+	DirtyEntry		 *entry = builder->lane->entries[batch->nitems - 1];
 	const SinkTarget *target = item->target;
 
 	if (target == NULL || target->nplaces < 2 || item->outcome != SINK_PENDING)
 		return;
+	if (entry->apart != 0)
+	{
+		send_apart(builder, entry);
+		return;
+	}
 	for (int i = 1; i < target->nplaces; i++)
 		add_copy(builder, &target->places[i]);
 }
@@ -68,7 +90,7 @@ batch_take_back(BatchBuilder *builder)
 		SinkItem *item = &batch->items[--batch->nitems];
 
 		builder->around -= batch_action_bytes(item);
-		if (item->place != NULL && item->place->role != SINK_SERVING)
+		if (item->place != NULL && item->place->role != SINK_SERVING && entry->apart == 0)
 			builder->around -= item->doc_length;
 	}
 	builder->next--;

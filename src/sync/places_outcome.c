@@ -76,6 +76,8 @@ static void
 send_again(SinkItem *serving, const SinkItem *item)
 {
 	serving->outcome = SINK_AGAIN;
+	if (serving == item)
+		return;
 	serving->status = item->status;
 	strlcpy(serving->reason, item->reason, SINK_REASON_MAX);
 }
@@ -204,30 +206,84 @@ settle_item(Fold *fold, const SinkItem *item)
 		leave_behind(fold, item, false);
 }
 
-/* The documents of one key are together too large for the server: it goes to the serving index alone. */
+/*
+ * True if one key's documents are together too large for the server, or it did not take that request
+ * for whatever else: they are sent one by one then, to the serving index first.
+ */
 static bool
 is_too_large_together(const Fold *fold)
 {
-	const SinkItem *serving = &fold->lane->batch.items[fold->first];
+	return fold->end - fold->first > 1 && fold->end - fold->first == fold->lane->batch.nitems &&
+		   fold->lane->batch.items[fold->first].outcome == SINK_TOO_LARGE;
+}
 
-	return fold->end - fold->first == fold->lane->batch.nitems &&
-		   serving->outcome == SINK_TOO_LARGE && serving->status == 413;
+/* Has the key sent to its places one by one. */
+static void
+take_apart(Fold *fold)
+{
+	DirtyEntry *entry = fold->lane->entries[fold->first];
+
+	entry->apart = 1;
+	entry->apart_age = (uint8) fold->lane->age;
+	fold->lane->batch.items[fold->first].outcome = SINK_ELSEWHERE;
+}
+
+/* Acts on what became of a key in a place that does not serve, and to which it was sent alone. */
+static void
+settle_other(Fold *fold, SinkItem *item)
+{
+	bool final = item->outcome == SINK_REFUSED || item->outcome == SINK_TOO_LARGE;
+
+	if (item->outcome == SINK_NO_INDEX)
+		return;
+	if (item->outcome == SINK_DONE || item->outcome == SINK_CONFLICT)
+		note_taken(item->place);
+	else if (final ? item->raced && fold->lane->entries[fold->first]->attempts < RACE_ATTEMPTS
+				   : !is_out_of_patience(item->place))
+	{
+		item->outcome = SINK_AGAIN;
+		return;
+	}
+	else
+	{
+		item->outcome = SINK_DONE;
+		leave_behind(fold, item, final);
+		return;
+	}
+	item->outcome = SINK_DONE;
+}
+
+/* Acts on what became of a key that is sent to its places one by one. */
+static void
+settle_apart(Fold *fold)
+{
+	SinkItem   *item = &fold->lane->batch.items[fold->first];
+	DirtyEntry *entry = fold->lane->entries[fold->first];
+
+	if (item->outcome == SINK_TOO_LARGE && fold->lane->batch.nitems > 1)
+		return;
+	if (item->place != NULL && item->place->role != SINK_SERVING)
+		settle_other(fold, item);
+	if (item->outcome == SINK_DONE && entry->apart < item->target->nplaces)
+	{
+		entry->apart++;
+		item->outcome = SINK_ELSEWHERE;
+	}
+	else if (is_answered(item) || item->outcome == SINK_TOO_LARGE)
+		entry->apart = 0; /* that was the last one, or the serving index's last word */
 }
 
 /* Makes the serving index's item tell what becomes of the key. */
 static void
 settle_key(Fold *fold)
 {
-	SinkItem *items = fold->lane->batch.items;
-	bool	  together = is_too_large_together(fold);
-
-	for (int i = fold->first + 1; i < fold->end; i++)
-		if (together)
-			leave_behind(fold, &items[i], true);
-		else
-			settle_item(fold, &items[i]);
-	if (together && fold->end - fold->first > 1)
-		items[fold->first].outcome = SINK_AGAIN;
+	if (is_too_large_together(fold))
+		take_apart(fold);
+	else if (fold->lane->entries[fold->first]->apart != 0)
+		settle_apart(fold);
+	else
+		for (int i = fold->first + 1; i < fold->end; i++)
+			settle_item(fold, &fold->lane->batch.items[i]);
 }
 
 /* Leaves one item for each key of an answered batch. */
