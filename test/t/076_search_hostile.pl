@@ -148,6 +148,7 @@ $node->safe_psql('postgres', q{UPDATE tenancy.search_index SET shared = 'x'});
 is(session(q{SELECT state_of('part', '{"engine": "server"}'), state_of('partof', '{"engine": "server"}'), state_of('parttenant', '{"engine": "server"}'), state_of('partless', '{"engine": "server"}')}),
 	'elasticsearch|TN009|TN009|TN009', 'shared: only the tenant\'s own hits');
 is(session(map { qq{SELECT coalesce(tenant_search('$_', options => '{"engine": "server", "suggest": true}') ->> 'did_you_mean', 'null')} } 'spelt', 'spelled'), "spell\nnull", 'shared: no other tenant\'s word is shown');
+is(session(q{SELECT tenant_search('spelt', options => '{"engine": "server", "suggest": true, "fields": "title"}') ->> 'did_you_mean'}), 'spell', 'shared: spellings of fields that were not asked for are not read');
 $node->safe_psql('postgres', q{UPDATE tenancy.search_index SET shared = NULL});
 
 # 10,000 searches in one session: mostly the server's nonsense, some large, and good ones.
