@@ -1,0 +1,188 @@
+/*
+ * sketch_sum.c
+ *		Sums of doubles without error.
+ */
+#include "postgres.h"
+
+#include <math.h>
+
+#include "port/pg_bitutils.h"
+
+#include "percentile/sketch_sum.h"
+
+#define LIMB_BITS 32
+#define LOWEST_BIT (-1074)
+#define MANTISSA_BITS 52
+#define PENDING_MAX (1 << 28)
+
+/* Moves carries, so that all limbs but the top one are within 32 bits. */
+static void
+carry(SketchSum *sum)
+{
+	for (int i = 0; i + 1 < SKETCH_SUM_LIMBS; i++)
+	{
+		int64 over = sum->limbs[i] >> LIMB_BITS;
+
+		sum->limbs[i] -= (int64) ((uint64) over << LIMB_BITS);
+		sum->limbs[i + 1] += over;
+	}
+	sum->pending = 0;
+}
+
+/* Adds number * 2^shift at a limb, or takes it away. */
+static inline void
+put(SketchSum *sum, int limb, int shift, uint64 number, int64 sign)
+{
+	uint64 low = (number & PG_UINT32_MAX) << shift;
+	uint64 high = (number >> LIMB_BITS) << shift;
+
+	sum->limbs[limb] += sign * (int64) (uint32) low;
+	sum->limbs[limb + 1] += sign * (int64) ((low >> LIMB_BITS) + (uint32) high);
+	sum->limbs[limb + 2] += sign * (int64) (high >> LIMB_BITS);
+}
+
+/* Adds a finite value so many times; a negative weight takes it away. */
+void
+sketch_sum_add(SketchSum *sum, double value, int64 weight)
+{
+	uint64 bits;
+	uint64 mantissa;
+	uint64 times = weight < 0 ? -weight : weight;
+	int	   position;
+	int	   limb;
+	int64  sign;
+
+	memcpy(&bits, &value, sizeof(bits));
+	sign = (bits >> 63 != 0) == (weight < 0) ? 1 : -1;
+	mantissa = bits & ((UINT64CONST(1) << MANTISSA_BITS) - 1);
+	position = (bits >> MANTISSA_BITS) & 0x7FF;
+	if (position > 0)
+	{
+		mantissa |= UINT64CONST(1) << MANTISSA_BITS;
+		position--;
+	}
+	limb = position / LIMB_BITS;
+	position %= LIMB_BITS;
+	if (times == 1)
+		put(sum, limb, position, mantissa, sign);
+	else
+	{
+		uint64 low = mantissa & PG_UINT32_MAX;
+		uint64 high = mantissa >> LIMB_BITS;
+
+		put(sum, limb, position, low * (uint32) times, sign);
+		put(sum, limb + 1, position, high * (uint32) times, sign);
+		put(sum, limb + 1, position, low * (times >> LIMB_BITS), sign);
+		put(sum, limb + 2, position, high * (times >> LIMB_BITS), sign);
+	}
+	sum->pending += 4;
+	if (unlikely(sum->pending >= PENDING_MAX))
+		carry(sum);
+}
+
+/* Adds another sum, or takes it away. */
+void
+sketch_sum_merge(SketchSum *sum, const SketchSum *other, int sign)
+{
+	SketchSum more = *other;
+
+	carry(&more);
+	carry(sum);
+	for (int i = 0; i < SKETCH_SUM_LIMBS; i++)
+		sum->limbs[i] += sign * more.limbs[i];
+	sum->pending = 1;
+}
+
+/* The sum as sign and magnitude; returns how many limbs it has up to the highest one that is not 0. */
+static int
+magnitude(const SketchSum *sum, SketchSum *out, bool *negative)
+{
+	int n = SKETCH_SUM_LIMBS;
+
+	*out = *sum;
+	carry(out);
+	*negative = out->limbs[SKETCH_SUM_LIMBS - 1] < 0;
+	if (*negative)
+	{
+		for (int i = 0; i < SKETCH_SUM_LIMBS; i++)
+			out->limbs[i] = -out->limbs[i];
+		carry(out);
+	}
+	while (n > 0 && out->limbs[n - 1] == 0)
+		n--;
+	return n;
+}
+
+/* The nearest double; infinite beyond the largest. */
+double
+sketch_sum_value(const SketchSum *sum)
+{
+	SketchSum out;
+	bool	  negative;
+	int		  n = magnitude(sum, &out, &negative);
+	int		  low = Max(n - 2, 0);
+	uint64	  top;
+	double	  value;
+
+	if (n == 0)
+		return 0;
+	top = (uint64) out.limbs[low];
+	if (n > 1)
+		top |= (uint64) out.limbs[low + 1] << LIMB_BITS;
+	if (n > 2)
+	{
+		int	   shift = 63 - pg_leftmost_one_pos64(top);
+		uint64 next = (uint64) out.limbs[low - 1];
+		uint64 rest = shift > 0 ? next & (PG_UINT32_MAX >> shift) : next;
+
+		/* 64 bits of the sum; the last one is set if a bit below is, so that rounding sees it */
+		top = (top << shift) | (shift > 0 ? next >> (LIMB_BITS - shift) : 0);
+		for (int i = 0; i < low - 1; i++)
+			rest |= (uint64) out.limbs[i];
+		top |= rest != 0;
+		value = ldexp((double) top, low * LIMB_BITS - shift + LOWEST_BIT);
+	}
+	else
+		value = ldexp((double) top, low * LIMB_BITS + LOWEST_BIT);
+	return negative ? -value : value;
+}
+
+/* The lowest limb that is not 0, how many follow, the sign, and the limbs. */
+void
+sketch_sum_write(SketchWriter *out, const SketchSum *sum)
+{
+	SketchSum absolute;
+	bool	  negative;
+	int		  n = magnitude(sum, &absolute, &negative);
+	int		  first = 0;
+
+	while (first < n && absolute.limbs[first] == 0)
+		first++;
+	sketch_put_byte(out, n - first);
+	if (n == first)
+		return;
+	sketch_put_byte(out, first);
+	sketch_put_byte(out, negative);
+	for (int i = first; i < n; i++)
+		sketch_put_uint32(out, (uint32) absolute.limbs[i]);
+}
+
+/* What was written; anything else fails. */
+void
+sketch_sum_read(SketchReader *in, SketchSum *sum)
+{
+	int n = sketch_get_byte(in);
+	int first;
+	int sign;
+
+	memset(sum, 0, sizeof(SketchSum));
+	if (n == 0)
+		return;
+	first = sketch_get_byte(in);
+	sign = sketch_get_byte(in) != 0 ? -1 : 1;
+	if (first + n >= SKETCH_SUM_LIMBS)
+		in->failed = true;
+	for (int i = first; i < first + n && !in->failed; i++)
+		sum->limbs[i] = sign * (int64) sketch_get_uint32(in);
+	sum->pending = 1;
+}
