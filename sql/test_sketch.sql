@@ -106,12 +106,12 @@ SELECT sketch_sum(percentile_sketch(x)) FROM unnest('{4.9e-324,4.9e-324,-1.5e-32
 SELECT count(*) FILTER (WHERE sketch_sum(k) <> exact) FROM (SELECT percentile_sketch(u) AS k, sum(u::numeric(60, 40))::float8 AS exact FROM (SELECT g, trunc(u * 1000) / 1024 AS u FROM sk_row) r GROUP BY g) s;
 
 -- weights, other types, the aggregate's forms
-SELECT sketch_percentile(percentile_sketch(x, 5 - x), 0.5), sketch_count(percentile_sketch(x, 4611686018427387904 / 8)), sketch_sum(percentile_sketch(x::numeric / 4, 3::bigint, 0.05)) FROM generate_series(1, 4) x;
+SELECT sketch_percentile(percentile_sketch(x, 5 - x), 0.5), sketch_count(percentile_sketch(x, 2305843009213693952 / 4)), sketch_sum(percentile_sketch(x::numeric / 4, 3::bigint, 0.05)) FROM generate_series(1, 4) x;
 SELECT percentile_sketch(x::float4)::text = percentile_sketch(x::int2)::text, percentile_sketch(x::numeric)::text = percentile_sketch(x::int8)::text, sketch_count(percentile_sketch(DISTINCT x % 2)),
     sketch_count(percentile_sketch(x) FILTER (WHERE x > 3)) FROM generate_series(1, 5) x;
 SELECT e, sk_error(e) FROM unnest(ARRAY['SELECT percentile_sketch(1, -1)', 'SELECT percentile_sketch(1, 0.0001)', 'SELECT percentile_sketch(1, ''NaN''::float8)', 'SELECT percentile_sketch(1, 0.5)',
-    'SELECT percentile_sketch(1, NULL::float8)', 'SELECT percentile_sketch(x, x / 100.0) FROM generate_series(1, 2) x', 'SELECT percentile_sketch(1, 4611686018427387905)',
-    'SELECT percentile_sketch(x, 4611686018427387904) FROM generate_series(1, 2) x', 'SELECT sketch_percentile(percentile_sketch(1), 1.5)', 'SELECT sketch_percentile(percentile_sketch(1), ARRAY[0.5, -1])',
+    'SELECT percentile_sketch(1, NULL::float8)', 'SELECT percentile_sketch(x, x / 100.0) FROM generate_series(1, 2) x', 'SELECT percentile_sketch(1, 2305843009213693953)',
+    'SELECT percentile_sketch(x, 2305843009213693952) FROM generate_series(1, 2) x', 'SELECT sketch_percentile(percentile_sketch(1), 1.5)', 'SELECT sketch_percentile(percentile_sketch(1), ARRAY[0.5, -1])',
     'SELECT sketch_trimmed_avg(percentile_sketch(1), 0.5, 0.5)', 'SELECT sketch_trimmed_avg(percentile_sketch(1), 0, 2)', 'SELECT sketch_histogram(percentile_sketch(1), 0)',
     'SELECT sketch_subtract(percentile_sketch(1), percentile_sketch(2))', 'SELECT sketch_subtract(percentile_sketch(1), percentile_sketch(1, 2))', 'SELECT sketch_subtract(percentile_sketch(1), percentile_sketch(''NaN''::float8))',
     'SELECT sketch_subtract(percentile_sketch(1), percentile_sketch(l)) FROM sk_row']) e;
@@ -190,7 +190,7 @@ BEGIN
             END IF;
         EXCEPTION WHEN invalid_text_representation THEN
             refused := refused + 1;
-        WHEN numeric_value_out_of_range THEN -- more than 2^62 values together
+        WHEN numeric_value_out_of_range THEN -- more than 2^61 values together
             NULL;
         END;
     END LOOP;

@@ -38,13 +38,13 @@ sketch_new(MemoryContext context, int accuracy)
 	return sketch;
 }
 
-/* Counts values; as many as fit into 62 bits. */
+/* Counts values; as many as fit into 61 bits. */
 void
 sketch_count_more(Sketch *sketch, int64 more)
 {
 	if (more > SKETCH_COUNT_MAX - sketch->count)
 		ereport(ERROR, (errcode(ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE),
-						errmsg("a percentile_sketch cannot count more than 2^62 values")));
+						errmsg("a percentile_sketch cannot count more than 2^61 values")));
 	sketch->count += more;
 }
 

@@ -14,7 +14,7 @@
 #include "percentile/sketch_buckets.h"
 
 #define SKETCH_INLINE_VALUES 8
-#define SKETCH_COUNT_MAX (INT64CONST(1) << 62)
+#define SKETCH_COUNT_MAX (INT64CONST(1) << 61) /* two of them are still a number */
 
 /* A value, and how often it is there. */
 typedef struct SketchPair

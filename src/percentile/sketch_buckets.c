@@ -42,8 +42,8 @@ extend_side(SketchBuckets *buckets, SketchSide *side, int page)
 }
 
 /* Counter of a bucket that has no page yet. */
-static pg_noinline int64 *
-make_counter(SketchBuckets *buckets, SketchSide *side, int bucket)
+pg_noinline int64 *
+sketch_make_counter(SketchBuckets *buckets, SketchSide *side, int bucket)
 {
 	int page = bucket / SKETCH_PAGE;
 
@@ -53,17 +53,6 @@ make_counter(SketchBuckets *buckets, SketchSide *side, int bucket)
 	if (side->pages[page] == NULL)
 		side->pages[page] = MemoryContextAllocZero(buckets->context, sizeof(int64) * SKETCH_PAGE);
 	return &side->pages[page][bucket % SKETCH_PAGE];
-}
-
-/* Counter of a bucket. */
-static inline int64 *
-counter(SketchBuckets *buckets, SketchSide *side, int bucket)
-{
-	unsigned page = bucket / SKETCH_PAGE - side->first;
-
-	if (likely(page < (unsigned) side->npages && side->pages[page] != NULL))
-		return &side->pages[page][bucket % SKETCH_PAGE];
-	return make_counter(buckets, side, bucket);
 }
 
 /* Starts a walk. */
@@ -125,7 +114,7 @@ sketch_buckets_coarsen(SketchBuckets *buckets, int scale)
 		sketch_walk_start(&walk, &old);
 		while (sketch_walk_next(&walk))
 		{
-			int64 *count = counter(buckets, &buckets->sides[i], walk.bucket >> shift);
+			int64 *count = sketch_counter(buckets, &buckets->sides[i], walk.bucket >> shift);
 
 			buckets->used += *count == 0;
 			*count += walk.count;
@@ -135,8 +124,8 @@ sketch_buckets_coarsen(SketchBuckets *buckets, int scale)
 }
 
 /* Makes the scale coarser until there are no more buckets than there may be. */
-static void
-fit(SketchBuckets *buckets)
+void
+sketch_buckets_fit(SketchBuckets *buckets)
 {
 	while (buckets->used > buckets->room && buckets->scale > 0)
 		sketch_buckets_coarsen(buckets, buckets->scale - 1);
@@ -148,23 +137,7 @@ sketch_buckets_limit(SketchBuckets *buckets, int accuracy)
 {
 	buckets->room = sketch_scale_room(accuracy);
 	sketch_buckets_coarsen(buckets, sketch_scale_of(accuracy));
-	fit(buckets);
-}
-
-/* Counts values of a bucket. */
-void
-sketch_buckets_count(SketchBuckets *buckets, int side, int bucket, int64 count)
-{
-	int64 *place = counter(buckets, &buckets->sides[side], bucket);
-
-	if (*place == 0)
-	{
-		*place = count;
-		if (++buckets->used > buckets->room)
-			fit(buckets);
-	}
-	else
-		*place += count;
+	sketch_buckets_fit(buckets);
 }
 
 /* Adds a finite value so many times. */
@@ -201,7 +174,7 @@ subtract_side(SketchBuckets *buckets, int side, const SketchSide *less, int shif
 	sketch_walk_start(&walk, less);
 	while (sketch_walk_next(&walk))
 	{
-		int64 *count = counter(buckets, &buckets->sides[side], walk.bucket >> shift);
+		int64 *count = sketch_counter(buckets, &buckets->sides[side], walk.bucket >> shift);
 
 		if (*count < walk.count)
 			return false;

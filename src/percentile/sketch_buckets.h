@@ -45,14 +45,37 @@ typedef struct SketchWalk
 extern SketchBuckets *sketch_buckets_new(MemoryContext context, int accuracy);
 extern void			  sketch_buckets_limit(SketchBuckets *buckets, int accuracy);
 extern void			  sketch_buckets_coarsen(SketchBuckets *buckets, int scale);
-extern void sketch_buckets_count(SketchBuckets *buckets, int side, int bucket, int64 count);
-extern void sketch_buckets_add(SketchBuckets *buckets, double value, int64 weight);
-extern void sketch_buckets_bounds(SketchBuckets *buckets, double min, double max);
-extern bool sketch_buckets_subtract(SketchBuckets *buckets, const SketchBuckets *less);
-extern bool sketch_buckets_sound(const SketchBuckets *buckets);
-extern void sketch_walk_start(SketchWalk *walk, const SketchSide *side);
-extern bool sketch_walk_next(SketchWalk *walk);
-extern void sketch_buckets_write(SketchWriter *out, const SketchBuckets *buckets);
-extern bool sketch_buckets_read(SketchReader *in, SketchBuckets *buckets, int64 *count);
+extern int64		 *sketch_make_counter(SketchBuckets *buckets, SketchSide *side, int bucket);
+extern void			  sketch_buckets_fit(SketchBuckets *buckets);
+extern void			  sketch_buckets_add(SketchBuckets *buckets, double value, int64 weight);
+extern void			  sketch_buckets_bounds(SketchBuckets *buckets, double min, double max);
+extern bool			  sketch_buckets_subtract(SketchBuckets *buckets, const SketchBuckets *less);
+extern bool			  sketch_buckets_sound(const SketchBuckets *buckets);
+extern void			  sketch_walk_start(SketchWalk *walk, const SketchSide *side);
+extern bool			  sketch_walk_next(SketchWalk *walk);
+extern void			  sketch_buckets_write(SketchWriter *out, const SketchBuckets *buckets);
+extern bool			  sketch_buckets_read(SketchReader *in, SketchBuckets *buckets, int64 *count);
+
+/* Counter of a bucket. */
+static inline int64 *
+sketch_counter(SketchBuckets *buckets, SketchSide *side, int bucket)
+{
+	unsigned page = bucket / SKETCH_PAGE - side->first;
+
+	if (likely(page < (unsigned) side->npages && side->pages[page] != NULL))
+		return &side->pages[page][bucket % SKETCH_PAGE];
+	return sketch_make_counter(buckets, side, bucket);
+}
+
+/* Counts values of a bucket. */
+static inline void
+sketch_buckets_count(SketchBuckets *buckets, int side, int bucket, int64 count)
+{
+	int64 *place = sketch_counter(buckets, &buckets->sides[side], bucket);
+
+	*place += count;
+	if (unlikely(*place == count) && ++buckets->used > buckets->room)
+		sketch_buckets_fit(buckets);
+}
 
 #endif

@@ -85,7 +85,7 @@ get_side(SketchReader *in, SketchBuckets *buckets, int side, int scale)
 	for (uint64 i = 0; i < n; i++)
 	{
 		if (i > 0)
-			bucket += 1 + at_most(sketch_get_short(in, 0), limit);
+			bucket += sketch_get_zero(in) ? 1 : 1 + at_most(sketch_get_short(in, 0), limit);
 		/* a sum of two numbers below 2^63 that may go round: then it is negative, or too large */
 		count = (int64) ((uint64) count +
 						 (uint64) sketch_unzigzag(sketch_get_short(in, usual_bits(count))));
@@ -102,15 +102,14 @@ get_side(SketchReader *in, SketchBuckets *buckets, int side, int scale)
 bool
 sketch_buckets_read(SketchReader *in, SketchBuckets *buckets, int64 *count)
 {
-	int		  scale = sketch_get_byte(in);
-	int		  flags = sketch_get_byte(in);
-	double	  min = sketch_get_double(in);
-	double	  max = sketch_get_double(in);
-	SketchSum sum;
-	uint64	  zero;
-	int64	  side[2];
+	int	   scale = sketch_get_byte(in);
+	int	   flags = sketch_get_byte(in);
+	double min = sketch_get_double(in);
+	double max = sketch_get_double(in);
+	uint64 zero;
+	int64  side[2];
 
-	sketch_sum_read(in, &sum);
+	sketch_sum_apply(in, &buckets->sum);
 	zero = sketch_get_number(in);
 	if (in->failed || scale > SKETCH_SCALE_MAX || (flags & ~BOUNDS_INEXACT) || !isfinite(min) ||
 		!isfinite(max) || zero > SKETCH_COUNT_MAX)
@@ -129,6 +128,5 @@ sketch_buckets_read(SketchReader *in, SketchBuckets *buckets, int64 *count)
 	buckets->zero += zero;
 	buckets->bounds_inexact |= (flags & BOUNDS_INEXACT) != 0;
 	sketch_buckets_bounds(buckets, min, max);
-	sketch_sum_merge(&buckets->sum, &sum, 1);
 	return *count > 0 && min <= max;
 }

@@ -167,15 +167,14 @@ sketch_sum_write(SketchWriter *out, const SketchSum *sum)
 		sketch_put_uint32(out, (uint32) absolute.limbs[i]);
 }
 
-/* What was written; anything else fails. */
+/* Adds a sum that was written; fails if it is none. */
 void
-sketch_sum_read(SketchReader *in, SketchSum *sum)
+sketch_sum_apply(SketchReader *in, SketchSum *sum)
 {
 	int n = sketch_get_byte(in);
 	int first;
 	int sign;
 
-	memset(sum, 0, sizeof(SketchSum));
 	if (n == 0)
 		return;
 	first = sketch_get_byte(in);
@@ -183,6 +182,7 @@ sketch_sum_read(SketchReader *in, SketchSum *sum)
 	if (first + n >= SKETCH_SUM_LIMBS)
 		in->failed = true;
 	for (int i = first; i < first + n && !in->failed; i++)
-		sum->limbs[i] = sign * (int64) sketch_get_uint32(in);
-	sum->pending = 1;
+		sum->limbs[i] += sign * (int64) sketch_get_uint32(in);
+	if (++sum->pending >= PENDING_MAX)
+		carry(sum);
 }

@@ -24,6 +24,6 @@ extern void	  sketch_sum_add(SketchSum *sum, double value, int64 weight);
 extern void	  sketch_sum_merge(SketchSum *sum, const SketchSum *other, int sign);
 extern double sketch_sum_value(const SketchSum *sum);
 extern void	  sketch_sum_write(SketchWriter *out, const SketchSum *sum);
-extern void	  sketch_sum_read(SketchReader *in, SketchSum *sum);
+extern void	  sketch_sum_apply(SketchReader *in, SketchSum *sum);
 
 #endif
