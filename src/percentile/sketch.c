@@ -7,7 +7,7 @@
 #include "percentile/keys.h"
 #include "percentile/sketch.h"
 
-#define LIST_MAX 256
+#define LIST_MAX 320 /* more than can be kept if they are no decimals */
 #define TABLE_FIRST_BITS 9
 #define HASH_FACTOR UINT64CONST(0x9E3779B97F4A7C15)
 
@@ -199,10 +199,15 @@ add_to_table(Sketch *sketch, double value, int64 weight)
 		grow_table(sketch);
 }
 
-/* Moves the list into a table. */
+/* Moves the list into a table, or into buckets if it is too large. */
 static void
-list_to_table(Sketch *sketch)
+end_list(Sketch *sketch)
 {
+	if (sketch->used == LIST_MAX && is_too_large(sketch))
+	{
+		sketch_to_buckets(sketch);
+		return;
+	}
 	sketch->table = make_table(sketch->context, TABLE_FIRST_BITS);
 	for (int i = 0; i < sketch->used; i++)
 		add_to_table(sketch, sketch->values[i], 1);
@@ -215,7 +220,7 @@ grow_list(Sketch *sketch)
 {
 	double *values;
 
-	sketch->room = sketch->room == SKETCH_INLINE_VALUES ? 32 : sketch->room * 2;
+	sketch->room = sketch->room == SKETCH_INLINE_VALUES ? 32 : Min(sketch->room * 2, LIST_MAX);
 	values = MemoryContextAlloc(sketch->context, sizeof(double) * sketch->room);
 	memcpy(values, sketch->values, sizeof(double) * sketch->used);
 	if (sketch->values != sketch->inline_values)
@@ -240,8 +245,11 @@ sketch_add_rare(Sketch *sketch, double value, int64 weight)
 	else
 	{
 		if (sketch->table == NULL)
-			list_to_table(sketch);
-		add_to_table(sketch, value, weight);
+			end_list(sketch);
+		if (sketch->buckets != NULL)
+			sketch_buckets_add(sketch->buckets, value, weight);
+		else
+			add_to_table(sketch, value, weight);
 	}
 }
 

@@ -140,15 +140,41 @@ sketch_buckets_limit(SketchBuckets *buckets, int accuracy)
 	sketch_buckets_fit(buckets);
 }
 
+/* Adds finite values; -0 is none of them. */
+void
+sketch_buckets_add_many(SketchBuckets *buckets, const double *values, int n)
+{
+	double min = buckets->min;
+	double max = buckets->max;
+
+	for (int i = 0; i < n; i++)
+	{
+		double value = values[i];
+
+		if (unlikely(value == 0))
+			buckets->zero++;
+		else
+			sketch_buckets_count(buckets, value > 0, sketch_bucket(fabs(value), buckets->scale), 1);
+		sketch_sum_add_one(&buckets->sum, value);
+		min = Min(min, value);
+		max = Max(max, value);
+	}
+	buckets->min = min;
+	buckets->max = max;
+}
+
 /* Adds a finite value so many times. */
 void
 sketch_buckets_add(SketchBuckets *buckets, double value, int64 weight)
 {
-	if (value == 0)
+	value += 0.0; /* -0 becomes 0 */
+	if (weight == 1)
 	{
-		value = 0; /* -0 */
-		buckets->zero += weight;
+		sketch_buckets_add_many(buckets, &value, 1);
+		return;
 	}
+	if (value == 0)
+		buckets->zero += weight;
 	else
 		sketch_buckets_count(buckets, value > 0, sketch_bucket(fabs(value), buckets->scale),
 							 weight);

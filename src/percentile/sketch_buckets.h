@@ -47,6 +47,7 @@ extern void			  sketch_buckets_limit(SketchBuckets *buckets, int accuracy);
 extern void			  sketch_buckets_coarsen(SketchBuckets *buckets, int scale);
 extern int64		 *sketch_make_counter(SketchBuckets *buckets, SketchSide *side, int bucket);
 extern void			  sketch_buckets_fit(SketchBuckets *buckets);
+extern void			  sketch_buckets_add_many(SketchBuckets *buckets, const double *values, int n);
 extern void			  sketch_buckets_add(SketchBuckets *buckets, double value, int64 weight);
 extern void			  sketch_buckets_bounds(SketchBuckets *buckets, double min, double max);
 extern bool			  sketch_buckets_subtract(SketchBuckets *buckets, const SketchBuckets *less);

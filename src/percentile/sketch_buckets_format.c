@@ -21,30 +21,66 @@ usual_bits(int64 count)
 	return count == 0 ? 0 : (pg_leftmost_one_pos64(count) + 1) / 2;
 }
 
-/* The buckets of one sign. */
-static void
-put_side(SketchWriter *out, const SketchSide *side)
+/* A bucket that has values. */
+typedef struct Counted
 {
-	SketchWalk walk;
-	int64	   before = 0;
-	int		   last = 0;
-	int		   n = 0;
+	int	  bucket;
+	int64 count;
+} Counted;
 
+/* All that a side has. */
+static Counted *
+list_side(const SketchBuckets *buckets, const SketchSide *side, int *n)
+{
+	Counted	  *list = palloc(sizeof(Counted) * (buckets->used + 1));
+	SketchWalk walk;
+
+	*n = 0;
 	for (sketch_walk_start(&walk, side); sketch_walk_next(&walk);)
-		n++;
-	sketch_put_number(out, n);
-	n = 0;
-	for (sketch_walk_start(&walk, side); sketch_walk_next(&walk); n++)
+		list[(*n)++] = (Counted){walk.bucket, walk.count};
+	return list;
+}
+
+/* How many of the next buckets are neighbours. */
+static int
+run_length(const Counted *list, int n)
+{
+	int length = 1;
+
+	while (length < n && list[length].bucket == list[length - 1].bucket + 1)
+		length++;
+	return length;
+}
+
+/* The buckets of one sign: runs of neighbours, each the gap before it, its length, and its counts. */
+static void
+put_side(SketchWriter *out, const SketchBuckets *buckets, const SketchSide *side)
+{
+	int		 n;
+	Counted *list = list_side(buckets, side, &n);
+	int64	 before = 0;
+	int		 runs = 0;
+
+	for (int i = 0; i < n; i += run_length(list + i, n - i))
+		runs++;
+	sketch_put_number(out, runs);
+	for (int i = 0; i < n;)
 	{
-		if (n == 0)
-			sketch_put_number(out, walk.bucket);
+		int end = i + run_length(list + i, n - i);
+
+		if (i == 0)
+			sketch_put_number(out, list[i].bucket);
 		else
-			sketch_put_short(out, walk.bucket - last - 1, 0);
-		sketch_put_short(out, sketch_zigzag(walk.count - before), usual_bits(before));
-		before = walk.count;
-		last = walk.bucket;
+			sketch_put_short(out, list[i].bucket - list[i - 1].bucket - 2, 0);
+		sketch_put_short(out, end - i - 1, 0);
+		for (; i < end; i++)
+		{
+			sketch_put_short(out, sketch_zigzag(list[i].count - before), usual_bits(before));
+			before = list[i].count;
+		}
 	}
 	sketch_end_bits(out);
+	pfree(list);
 }
 
 /* Writes all. */
@@ -57,8 +93,8 @@ sketch_buckets_write(SketchWriter *out, const SketchBuckets *buckets)
 	sketch_put_double(out, buckets->max);
 	sketch_sum_write(out, &buckets->sum);
 	sketch_put_number(out, buckets->zero);
-	put_side(out, &buckets->sides[0]);
-	put_side(out, &buckets->sides[1]);
+	put_side(out, buckets, &buckets->sides[0]);
+	put_side(out, buckets, &buckets->sides[1]);
 }
 
 /* A number that was read, but no more than a limit. */
@@ -68,34 +104,67 @@ at_most(uint64 number, int64 limit)
 	return number > (uint64) limit ? limit : (int64) number;
 }
 
-/* Adds the buckets of one sign that were written at a scale; returns how many values, negative: not sound. */
-static int64
-get_side(SketchReader *in, SketchBuckets *buckets, int side, int scale)
+/* Buckets of one sign as they are read. */
+typedef struct SideReader
 {
-	uint64 n = sketch_get_number(in);
-	int64  limit = (int64) SKETCH_OCTAVES << scale;
-	int64  bucket = 0;
-	int64  count = 0;
-	int64  all = 0;
+	SketchReader  *in;
+	SketchBuckets *buckets;
+	int			   side;
+	int			   scale; /* that they were written at */
+	int64		   bucket;
+	int64		   count; /* of the last one */
+	int64		   all;
+} SideReader;
 
-	if (n > 8 * (uint64) (in->end - in->at))
-		return -1;
-	if (n > 0)
-		bucket = at_most(sketch_get_number(in), limit);
-	for (uint64 i = 0; i < n; i++)
+/* Adds a run of neighbours; false: it is not sound. */
+static bool
+get_run(SideReader *reader, int64 length)
+{
+	SketchReader *in = reader->in;
+	int64		  count = reader->count;
+	int64		  all = reader->all;
+
+	for (int64 end = reader->bucket + length; reader->bucket < end; reader->bucket++)
 	{
-		if (i > 0)
-			bucket += sketch_get_zero(in) ? 1 : 1 + at_most(sketch_get_short(in, 0), limit);
 		/* a sum of two numbers below 2^63 that may go round: then it is negative, or too large */
 		count = (int64) ((uint64) count +
 						 (uint64) sketch_unzigzag(sketch_get_short(in, usual_bits(count))));
-		if (in->failed || bucket >= limit || count < 1 || count > SKETCH_COUNT_MAX - all)
-			return -1;
+		if (in->failed || count < 1 || count > SKETCH_COUNT_MAX - all)
+			return false;
 		all += count;
-		sketch_buckets_count(buckets, side, (int) (bucket >> (scale - buckets->scale)), count);
+		sketch_buckets_count(reader->buckets, reader->side,
+							 (int) (reader->bucket >> (reader->scale - reader->buckets->scale)),
+							 count);
+	}
+	reader->count = count;
+	reader->all = all;
+	return true;
+}
+
+/* Adds the buckets of one sign; false: they are not sound. */
+static bool
+get_side(SideReader *reader)
+{
+	SketchReader *in = reader->in;
+	uint64		  runs = sketch_get_number(in);
+	int64		  limit = (int64) SKETCH_OCTAVES << reader->scale;
+
+	if (runs > 8 * (uint64) (in->end - in->at))
+		return false;
+	if (runs > 0)
+		reader->bucket = at_most(sketch_get_number(in), limit);
+	for (uint64 i = 0; i < runs; i++)
+	{
+		int64 length;
+
+		if (i > 0)
+			reader->bucket += 1 + at_most(sketch_get_short(in, 0), limit);
+		length = 1 + at_most(sketch_get_short(in, 0), limit);
+		if (in->failed || reader->bucket + length > limit || !get_run(reader, length))
+			return false;
 	}
 	sketch_skip_bits(in);
-	return all;
+	return true;
 }
 
 /* Adds buckets that were written; false: they are not what sketch_buckets_write writes. */
@@ -107,7 +176,7 @@ sketch_buckets_read(SketchReader *in, SketchBuckets *buckets, int64 *count)
 	double min = sketch_get_double(in);
 	double max = sketch_get_double(in);
 	uint64 zero;
-	int64  side[2];
+	int64  all;
 
 	sketch_sum_apply(in, &buckets->sum);
 	zero = sketch_get_number(in);
@@ -115,16 +184,16 @@ sketch_buckets_read(SketchReader *in, SketchBuckets *buckets, int64 *count)
 		!isfinite(max) || zero > SKETCH_COUNT_MAX)
 		return false;
 	sketch_buckets_coarsen(buckets, scale);
+	all = (int64) zero;
 	for (int i = 0; i < 2; i++)
 	{
-		side[i] = get_side(in, buckets, i, scale);
-		if (side[i] < 0)
+		SideReader reader = {.in = in, .buckets = buckets, .side = i, .scale = scale, .all = all};
+
+		if (!get_side(&reader))
 			return false;
+		all = reader.all;
 	}
-	*count = (int64) zero;
-	if (side[0] > SKETCH_COUNT_MAX - *count || side[1] > SKETCH_COUNT_MAX - *count - side[0])
-		return false;
-	*count += side[0] + side[1];
+	*count = all;
 	buckets->zero += zero;
 	buckets->bounds_inexact |= (flags & BOUNDS_INEXACT) != 0;
 	sketch_buckets_bounds(buckets, min, max);

@@ -99,18 +99,6 @@ sketch_refill(SketchReader *in)
 	}
 }
 
-/* True, and it is read, if the next number is the shortest one: 0, and usually one of 0 bits. */
-static inline bool
-sketch_get_zero(SketchReader *in)
-{
-	sketch_refill(in);
-	if ((int64) in->bits >= 0 || in->nbits == 0)
-		return false;
-	in->bits <<= 1;
-	in->nbits--;
-	return true;
-}
-
 /* What sketch_put_short wrote. */
 static inline uint64
 sketch_get_short(SketchReader *in, int usual_bits)

@@ -156,6 +156,12 @@ sketch_get_values(SketchReader *in, Sketch *sketch, uint8 kind)
 		get_decimals(in, values, n, scale);
 	else
 		get_doubles(in, values, n);
+	if ((kind & SKETCH_KIND_ONES) && sketch->buckets != NULL && !in->failed)
+	{
+		sketch_count_more(sketch, n);
+		sketch_buckets_add_many(sketch->buckets, values, n);
+		n = 0;
+	}
 	for (uint64 i = 0; i < n && !in->failed; i++)
 	{
 		uint64 count = kind & SKETCH_KIND_ONES ? 1 : sketch_get_number(in);

@@ -229,13 +229,11 @@ subtract_values(const Sketch *from, const Sketch *less)
 	return rest;
 }
 
-/* Takes the values of another sketch away. */
-Datum
-sketch_subtract(PG_FUNCTION_ARGS)
+/* A sketch without the values of another one. */
+static Sketch *
+subtract(Sketch *sketch, Sketch *less)
 {
-	Sketch *sketch = PG_GETARG_SKETCH(0);
-	Sketch *less = PG_GETARG_SKETCH(1);
-	int64	left = sketch->count - less->count;
+	int64 left = sketch->count - less->count;
 
 	sketch_set_accuracy(sketch, less->accuracy);
 	subtract_rare(sketch, less);
@@ -257,5 +255,12 @@ sketch_subtract(PG_FUNCTION_ARGS)
 			sketch->buckets = NULL; /* a list again, of none */
 	}
 	sketch->count = left;
-	PG_RETURN_POINTER(sketch_write(sketch));
+	return sketch;
+}
+
+/* Takes the values of another sketch away. */
+Datum
+sketch_subtract(PG_FUNCTION_ARGS)
+{
+	PG_RETURN_POINTER(sketch_write(subtract(PG_GETARG_SKETCH(0), PG_GETARG_SKETCH(1))));
 }

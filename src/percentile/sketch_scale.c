@@ -9,11 +9,6 @@
 #include "percentile/sketch_scale.h"
 #include "percentile/sketch_scale_table.h"
 
-#define MANTISSA_BITS 52
-#define MANTISSA ((UINT64CONST(1) << MANTISSA_BITS) - 1)
-#define SLICE_BITS 9
-#define SUBNORMAL_SHIFT 52
-#define SUBNORMAL_FACTOR 4503599627370496.0
 #define EXPONENT_END 2047
 #define BUCKETS_AT_FINEST 2048 /* that a sketch of the default scale may have */
 #define DEFAULT_SCALE 6
@@ -22,36 +17,12 @@
 static const int accuracies[SKETCH_SCALE_MAX + 1] = {33334, 17158, 8643, 4330, 2166,
 													 1083,	542,   271,	 136};
 
-/* Bucket, from 0 at the smallest, of a finite double above 0. */
-int
-sketch_bucket(double magnitude, int scale)
-{
-	uint64 bits;
-	uint64 mantissa;
-	int	   exponent;
-	int	   part;
-
-	memcpy(&bits, &magnitude, sizeof(bits));
-	exponent = bits >> MANTISSA_BITS;
-	if (unlikely(exponent == 0))
-	{
-		magnitude *= SUBNORMAL_FACTOR;
-		memcpy(&bits, &magnitude, sizeof(bits));
-		exponent = (int) (bits >> MANTISSA_BITS) - SUBNORMAL_SHIFT;
-	}
-	mantissa = bits & MANTISSA;
-	part = first_parts[mantissa >> (MANTISSA_BITS - SLICE_BITS)];
-	part += mantissa >= part_starts[part + 1];
-	return (((exponent + SUBNORMAL_SHIFT) << SKETCH_SCALE_MAX) + part) >>
-		   (SKETCH_SCALE_MAX - scale);
-}
-
 /* Least double of a bucket; the largest double for the one after the last. */
 double
 sketch_bucket_start(int bucket, int scale)
 {
 	int64  part = (int64) bucket << (SKETCH_SCALE_MAX - scale);
-	int	   exponent = (int) (part >> SKETCH_SCALE_MAX) - SUBNORMAL_SHIFT;
+	int	   exponent = (int) (part >> SKETCH_SCALE_MAX) - SKETCH_SUBNORMAL_SHIFT;
 	bool   subnormal = exponent <= 0;
 	uint64 bits;
 	double start;
@@ -59,10 +30,11 @@ sketch_bucket_start(int bucket, int scale)
 	if (exponent >= EXPONENT_END)
 		return DBL_MAX;
 	if (subnormal)
-		exponent += SUBNORMAL_SHIFT;
-	bits = ((uint64) exponent << MANTISSA_BITS) | part_starts[part & ((1 << SKETCH_SCALE_MAX) - 1)];
+		exponent += SKETCH_SUBNORMAL_SHIFT;
+	bits = ((uint64) exponent << SKETCH_MANTISSA_BITS) |
+		   sketch_part_starts[part & ((1 << SKETCH_SCALE_MAX) - 1)];
 	memcpy(&start, &bits, sizeof(start));
-	return subnormal ? start / SUBNORMAL_FACTOR : start;
+	return subnormal ? start / SKETCH_SUBNORMAL_FACTOR : start;
 }
 
 /* The coarsest scale whose buckets are as accurate as that. */

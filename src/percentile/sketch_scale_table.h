@@ -1,6 +1,6 @@
 /*
  * sketch_scale_table.h
- *		Where the 256 parts of an octave begin, and what part a mantissa is in, or just before.
+ *		Definition of where the 256 parts of an octave begin, and what part a mantissa is in, or just before.
  *
  * Part k of the doubles in [1, 2) begins at 2^(k/256): the mantissa bits below are those of the least
  * double that is not less.  Written down, so that every platform has the same.
@@ -9,7 +9,7 @@
 #define TENANCY_PERCENTILE_SKETCH_SCALE_TABLE_H
 
 /* clang-format off */
-static const uint64 part_starts[257] = {
+const uint64 sketch_part_starts[257] = {
 	UINT64CONST(0x0000000000000), UINT64CONST(0x00B1AFA5ABCBF), UINT64CONST(0x0163DA9FB3336), UINT64CONST(0x02168143B0281),
 	UINT64CONST(0x02C9A3E778061), UINT64CONST(0x037D42E11BBCD), UINT64CONST(0x04315E86E7F85), UINT64CONST(0x04E5F72F654B2),
 	UINT64CONST(0x059B0D3158575), UINT64CONST(0x0650A0E3C1F89), UINT64CONST(0x0706B29DDF6DE), UINT64CONST(0x07BD42B72A837),
@@ -78,7 +78,7 @@ static const uint64 part_starts[257] = {
 };
 
 /* Of each 512th of the mantissas: the part that its first one is in; its last one may be in the next. */
-static const uint8 first_parts[512] = {
+const uint8 sketch_first_parts[512] = {
 	0, 0, 1, 2, 2, 3, 4, 5, 5, 6, 7, 7, 8, 9, 9, 10, 11, 12, 12, 13,
 	14, 14, 15, 16, 16, 17, 18, 18, 19, 20, 21, 21, 22, 23, 23, 24, 25, 25, 26, 27,
 	27, 28, 29, 29, 30, 31, 31, 32, 33, 33, 34, 35, 35, 36, 37, 37, 38, 38, 39, 40,

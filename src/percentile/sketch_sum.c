@@ -13,11 +13,10 @@
 #define LIMB_BITS 32
 #define LOWEST_BIT (-1074)
 #define MANTISSA_BITS 52
-#define PENDING_MAX (1 << 28)
 
 /* Moves carries, so that all limbs but the top one are within 32 bits. */
-static void
-carry(SketchSum *sum)
+void
+sketch_sum_carry(SketchSum *sum)
 {
 	for (int i = 0; i + 1 < SKETCH_SUM_LIMBS; i++)
 	{
@@ -29,18 +28,6 @@ carry(SketchSum *sum)
 	sum->pending = 0;
 }
 
-/* Adds number * 2^shift at a limb, or takes it away. */
-static inline void
-put(SketchSum *sum, int limb, int shift, uint64 number, int64 sign)
-{
-	uint64 low = (number & PG_UINT32_MAX) << shift;
-	uint64 high = (number >> LIMB_BITS) << shift;
-
-	sum->limbs[limb] += sign * (int64) (uint32) low;
-	sum->limbs[limb + 1] += sign * (int64) ((low >> LIMB_BITS) + (uint32) high);
-	sum->limbs[limb + 2] += sign * (int64) (high >> LIMB_BITS);
-}
-
 /* Adds a finite value so many times; a negative weight takes it away. */
 void
 sketch_sum_add(SketchSum *sum, double value, int64 weight)
@@ -48,6 +35,8 @@ sketch_sum_add(SketchSum *sum, double value, int64 weight)
 	uint64 bits;
 	uint64 mantissa;
 	uint64 times = weight < 0 ? -weight : weight;
+	uint64 low;
+	uint64 high;
 	int	   position;
 	int	   limb;
 	int64  sign;
@@ -63,21 +52,15 @@ sketch_sum_add(SketchSum *sum, double value, int64 weight)
 	}
 	limb = position / LIMB_BITS;
 	position %= LIMB_BITS;
-	if (times == 1)
-		put(sum, limb, position, mantissa, sign);
-	else
-	{
-		uint64 low = mantissa & PG_UINT32_MAX;
-		uint64 high = mantissa >> LIMB_BITS;
-
-		put(sum, limb, position, low * (uint32) times, sign);
-		put(sum, limb + 1, position, high * (uint32) times, sign);
-		put(sum, limb + 1, position, low * (times >> LIMB_BITS), sign);
-		put(sum, limb + 2, position, high * (times >> LIMB_BITS), sign);
-	}
+	low = mantissa & PG_UINT32_MAX;
+	high = mantissa >> LIMB_BITS;
+	sketch_sum_put(sum, limb, position, low * (uint32) times, sign);
+	sketch_sum_put(sum, limb + 1, position, high * (uint32) times, sign);
+	sketch_sum_put(sum, limb + 1, position, low * (times >> LIMB_BITS), sign);
+	sketch_sum_put(sum, limb + 2, position, high * (times >> LIMB_BITS), sign);
 	sum->pending += 4;
-	if (unlikely(sum->pending >= PENDING_MAX))
-		carry(sum);
+	if (unlikely(sum->pending >= SKETCH_SUM_PENDING_MAX))
+		sketch_sum_carry(sum);
 }
 
 /* Adds another sum, or takes it away. */
@@ -86,8 +69,8 @@ sketch_sum_merge(SketchSum *sum, const SketchSum *other, int sign)
 {
 	SketchSum more = *other;
 
-	carry(&more);
-	carry(sum);
+	sketch_sum_carry(&more);
+	sketch_sum_carry(sum);
 	for (int i = 0; i < SKETCH_SUM_LIMBS; i++)
 		sum->limbs[i] += sign * more.limbs[i];
 	sum->pending = 1;
@@ -100,13 +83,13 @@ magnitude(const SketchSum *sum, SketchSum *out, bool *negative)
 	int n = SKETCH_SUM_LIMBS;
 
 	*out = *sum;
-	carry(out);
+	sketch_sum_carry(out);
 	*negative = out->limbs[SKETCH_SUM_LIMBS - 1] < 0;
 	if (*negative)
 	{
 		for (int i = 0; i < SKETCH_SUM_LIMBS; i++)
 			out->limbs[i] = -out->limbs[i];
-		carry(out);
+		sketch_sum_carry(out);
 	}
 	while (n > 0 && out->limbs[n - 1] == 0)
 		n--;
@@ -183,6 +166,6 @@ sketch_sum_apply(SketchReader *in, SketchSum *sum)
 		in->failed = true;
 	for (int i = first; i < first + n && !in->failed; i++)
 		sum->limbs[i] += sign * (int64) sketch_get_uint32(in);
-	if (++sum->pending >= PENDING_MAX)
-		carry(sum);
+	if (++sum->pending >= SKETCH_SUM_PENDING_MAX)
+		sketch_sum_carry(sum);
 }
