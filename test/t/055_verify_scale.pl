@@ -107,7 +107,6 @@ ok(synced(), 'mended');
 $from = sql('SELECT now()');
 ok(wait_until(sub { shown($from) =~ /\|0\|0\|0$/ }, 60), 'and the next sample shows it');
 
-
 # A new index that is never what the table says: somebody takes a document out of it each time.
 sub spoil
 {
@@ -117,11 +116,14 @@ sub spoil
 	return;
 }
 my $attempts = q{SELECT coalesce(max(attempts), 0) FROM tenancy.stat_progress_reindex WHERE phase = 'verifying'};
+# filled slowly, so that there is time for that
+sql('ALTER SYSTEM SET tenancy.resync_rate = 5', 'SELECT pg_reload_conf()');
 sql(q{SELECT tenancy.reindex('small', 'line')});
 ok(wait_until(sub { spoil(); sql($attempts) > 0 }, 60), 'a new index is not what the table says');
 $from = sql('SELECT now()');
 ok(wait_until(sub { spoil(); shown($from) ne '' || sql($attempts) == 0 }, 60), 'meanwhile');
 isnt(shown($from), '', 'samples are taken all the same') or diag(sql('TABLE tenancy.stat_progress_reindex'));
+sql('ALTER SYSTEM RESET tenancy.resync_rate', 'SELECT pg_reload_conf()');
 ok(wait_until(sub { sql(q{SELECT count(*) FROM tenancy.stat_progress_reindex WHERE phase <> 'grace'}) == 0 }, 60), 'and it serves when nobody spoils it');
 
 # Commands that need the database without connections, while samples are taken.
