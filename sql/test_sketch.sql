@@ -203,6 +203,17 @@ SELECT f.refused > 0 AS refused, f.taken + f.refused > 400 AS looked_at, f.other
 SELECT percentile_sketch(x / 8.0), percentile_sketch(x * 1e300), percentile_sketch(x, 0.05) FROM generate_series(-2, 2) x;
 SELECT md5(percentile_sketch(n * n + 0.1)::text), md5(percentile_sketch((n - 3000.3) ^ 3, 0.003)::text) FROM generate_series(1, 5000) n;
 
+-- white space is no digit, and other kinds are none
+SELECT ('\x010503e801' || repeat(' ', 16))::percentile_sketch;
+SELECT (E'\\x010403e8\n\t')::percentile_sketch;
+SELECT '\x011403e800'::percentile_sketch;
+SELECT '\x010303e800'::percentile_sketch;
+-- parts of a range of a few doubles
+SELECT min(h.count) >= 0 AS counts, sum(h.count), bool_and(h.low <= h.high) AS ascending FROM
+  (SELECT percentile_sketch(x) FROM unnest('{3.2,3.2000000000000006,3.200000000000001,3.2000000000000015,3.200000000000002,3.2000000000000024,3.200000000000003,3.2000000000000033}'::float8[]) x) s(k), sketch_histogram(k, 10) h;
+SELECT min(h.count) >= 0 AS counts, sum(h.count) FROM
+  (SELECT percentile_sketch(x, w) FROM (VALUES (0::float8, 9007199254740995), (1, 9007199254740995), (10, 1)) v (x, w)) s(k), sketch_histogram(k, 10) h;
+
 -- who may
 CREATE ROLE sk_nobody;
 SELECT has_function_privilege('sk_nobody', p.oid, 'EXECUTE') AS nobody, has_function_privilege('tenancy_app', p.oid, 'EXECUTE') AS app, count(*)

@@ -92,10 +92,10 @@ AS 'MODULE_PATHNAME', 'sketch_count';
 COMMENT ON FUNCTION @extschema@.sketch_count(@extschema@.percentile_sketch) IS 'How many values there are, by weight';
 CREATE FUNCTION @extschema@.sketch_min(sketch @extschema@.percentile_sketch) RETURNS float8 LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE
 AS 'MODULE_PATHNAME', 'sketch_min';
-COMMENT ON FUNCTION @extschema@.sketch_min(@extschema@.percentile_sketch) IS 'The lowest value; once there were buckets to subtract from, no more than that and within the accuracy. Null for an empty sketch';
+COMMENT ON FUNCTION @extschema@.sketch_min(@extschema@.percentile_sketch) IS 'The lowest value; once there were buckets to subtract from, no more than that and within twice the accuracy. Null for an empty sketch';
 CREATE FUNCTION @extschema@.sketch_max(sketch @extschema@.percentile_sketch) RETURNS float8 LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE
 AS 'MODULE_PATHNAME', 'sketch_max';
-COMMENT ON FUNCTION @extschema@.sketch_max(@extschema@.percentile_sketch) IS 'The highest value, NaN being above all; once there were buckets to subtract from, no less than that and within the accuracy. Null for an empty sketch';
+COMMENT ON FUNCTION @extschema@.sketch_max(@extschema@.percentile_sketch) IS 'The highest value, NaN being above all; once there were buckets to subtract from, no less than that and within twice the accuracy. Null for an empty sketch';
 CREATE FUNCTION @extschema@.sketch_sum(sketch @extschema@.percentile_sketch) RETURNS float8 LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE
 AS 'MODULE_PATHNAME', 'sketch_sum';
 COMMENT ON FUNCTION @extschema@.sketch_sum(@extschema@.percentile_sketch) IS 'Sum of the values, exact but for one rounding, whatever the accuracy. Null for an empty sketch';

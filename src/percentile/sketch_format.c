@@ -286,6 +286,8 @@ sketch_apply(Sketch *sketch, const struct varlena *bytes, SketchSource source)
 	kind = sketch_get_byte(&in);
 	accuracy = sketch_get_byte(&in) << 8;
 	accuracy |= sketch_get_byte(&in);
+	if (kind > SKETCH_KIND_ALL || (kind & SKETCH_KIND) == SKETCH_KIND)
+		refuse(source, "It is of another kind.");
 	if (in.failed || accuracy < SKETCH_ACCURACY_MIN || accuracy > SKETCH_ACCURACY_MAX)
 		refuse(source, "Its accuracy is none.");
 	sketch_set_accuracy(sketch, accuracy);

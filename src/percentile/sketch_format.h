@@ -11,5 +11,6 @@
 #define SKETCH_KIND 3	   /* mask of the above */
 #define SKETCH_KIND_ONES 4 /* every value is there once: no counts */
 #define SKETCH_KIND_RARE 8 /* NaN or infinities are there */
+#define SKETCH_KIND_ALL 15 /* mask of all that there is */
 
 #endif

@@ -33,7 +33,19 @@ finite_runs(const Sketch *sketch)
 	return finite;
 }
 
-/* Where a part begins; halves, as the range may be more than a double takes. */
+/* How many values are below an end of a part; more than the digits of a double are rounded. */
+static int64
+count_below(const SketchRuns *runs, double end)
+{
+	double below = rint(sketch_runs_below(runs, end, false));
+
+	return below < (double) runs->count ? (int64) below : runs->count;
+}
+
+/*
+ * Where a part begins, not above the last end; halves, as the range may be more than a double
+ * takes.  What is between doubles that are next to each other is rounded to one of them.
+ */
 static double
 edge(double low, double high, int part, int parts)
 {
@@ -41,7 +53,7 @@ edge(double low, double high, int part, int parts)
 
 	if (part == 0 || part == parts)
 		return part == 0 ? low : high;
-	return low * (1 - share) + high * share;
+	return Min(high, low * (1 - share) + high * share);
 }
 
 /* The parts as rows. */
@@ -50,22 +62,23 @@ put_parts(ReturnSetInfo *result, const SketchRuns *runs, int parts)
 {
 	double low = runs->runs[0].low;
 	double high = runs->runs[runs->n - 1].high;
+	double start = low;
 	int64  before = 0;
 
 	if (low == high)
 		parts = 1;
 	for (int i = 0; i < parts; i++)
 	{
-		double end = edge(low, high, i + 1, parts);
-		int64  below =
-			 i + 1 == parts ? runs->count : (int64) rint(sketch_runs_below(runs, end, false));
-		Datum values[5] = {Int32GetDatum(i + 1), Float8GetDatum(edge(low, high, i, parts)),
-						   Float8GetDatum(end), Int64GetDatum(below - before),
-						   Float8GetDatum((double) (below - before) / runs->count)};
-		bool  nulls[5] = {false};
+		double end = Max(start, edge(low, high, i + 1, parts));
+		int64  below = i + 1 == parts ? runs->count : count_below(runs, end);
+		Datum  values[5] = {Int32GetDatum(i + 1), Float8GetDatum(start), Float8GetDatum(end),
+							Int64GetDatum(below - before),
+							Float8GetDatum((double) (below - before) / runs->count)};
+		bool   nulls[5] = {false};
 
 		CHECK_FOR_INTERRUPTS();
 		tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
+		start = end;
 		before = below;
 	}
 }

@@ -48,7 +48,10 @@ percentile_sketch_in(PG_FUNCTION_ARGS)
 	digits -= 2;
 	bytes = palloc(VARHDRSZ + digits / 2);
 	SET_VARSIZE(bytes, VARHDRSZ + digits / 2);
-	(void) hex_decode(text + 2, digits, VARDATA(bytes));
+	if (hex_decode(text + 2, digits, VARDATA(bytes)) != digits / 2) /* it skips white space */
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_TEXT_REPRESENTATION), errmsg("invalid percentile_sketch"),
+				 errdetail("There is white space in it.")));
 	PG_RETURN_POINTER(accept(bytes, SKETCH_TEXT));
 }
 

@@ -15,7 +15,7 @@
 
 /* Largest relative distance from a value to what stands for its bucket, in 1/100000, rounded up. */
 static const int accuracies[SKETCH_SCALE_MAX + 1] = {33334, 17158, 8643, 4330, 2166,
-													 1083,	542,   271,	 136};
+													 1084,	542,   271,	 136};
 
 /* Least double of a bucket; the largest double for the one after the last. */
 double
