@@ -10,6 +10,7 @@
 #include "miscadmin.h"
 #include "utils/float.h"
 
+#include "common/compat.h"
 #include "percentile/sketch.h"
 #include "percentile/sketch_format.h"
 

@@ -9,6 +9,7 @@
 #include "libpq/pqformat.h"
 #include "utils/builtins.h"
 
+#include "common/compat.h"
 #include "percentile/sketch.h"
 
 PG_FUNCTION_INFO_V1(percentile_sketch_in);
@@ -18,7 +19,7 @@ PG_FUNCTION_INFO_V1(percentile_sketch_send);
 
 /* Bytes from outside as a sketch. */
 static struct varlena *
-accept(const struct varlena *bytes, SketchSource source)
+accept_bytes(const struct varlena *bytes, SketchSource source)
 {
 	Sketch		   *sketch = sketch_read(bytes, source);
 	struct varlena *written = sketch_write(sketch);
@@ -52,7 +53,7 @@ percentile_sketch_in(PG_FUNCTION_ARGS)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_TEXT_REPRESENTATION), errmsg("invalid percentile_sketch"),
 				 errdetail("There is white space in it.")));
-	PG_RETURN_POINTER(accept(bytes, SKETCH_TEXT));
+	PG_RETURN_POINTER(accept_bytes(bytes, SKETCH_TEXT));
 }
 
 /* As hexadecimal digits after \x. */
@@ -80,7 +81,7 @@ percentile_sketch_recv(PG_FUNCTION_ARGS)
 
 	SET_VARSIZE(bytes, VARHDRSZ + n);
 	pq_copymsgbytes(message, VARDATA(bytes), n);
-	PG_RETURN_POINTER(accept(bytes, SKETCH_BINARY));
+	PG_RETURN_POINTER(accept_bytes(bytes, SKETCH_BINARY));
 }
 
 /* As a message. */
