@@ -23,6 +23,7 @@
 #include "utils/varlena.h"
 
 #include "capture/slot.h"
+#include "common/array.h"
 #include "common/compat.h"
 #include "common/guc.h"
 #include "common/spi.h"
@@ -121,15 +122,10 @@ slot_set_failover(const char *name)
 static bool
 is_listed(const char *list)
 {
-	List	 *names = NIL;
-	ListCell *cell;
+	List *names = NIL;
 
-	if (!SplitDirectoriesString(pstrdup(list), ',', &names))
-		return false;
-	foreach (cell, names)
-		if (strcmp(lfirst(cell), PLUGIN_NAME) == 0)
-			return true;
-	return false;
+	return SplitDirectoriesString(pstrdup(list), ',', &names) &&
+		   tenancy_has_string(names, PLUGIN_NAME);
 }
 
 /*

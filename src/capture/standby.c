@@ -18,6 +18,7 @@
 #include "utils/varlena.h"
 
 #include "capture/standby.h"
+#include "common/array.h"
 #include "common/compat.h"
 #include "common/guc.h"
 
@@ -67,15 +68,11 @@ standby_is_promoted(const char *waited_for)
 {
 	const char *mine = setting("primary_slot_name");
 	List	   *names = NIL;
-	ListCell   *cell;
 
 	if (waited_for == NULL || *mine == '\0' || had_recovery_target() ||
 		!SplitIdentifierString(pstrdup(waited_for), ',', &names))
 		return false;
-	foreach (cell, names)
-		if (strcmp(lfirst(cell), mine) == 0)
-			return true;
-	return false;
+	return tenancy_has_string(names, mine);
 }
 
 /* The stream that begins waits for the standbys that are to be waited for now. */

@@ -1,6 +1,6 @@
 /*
  * array.c
- *		Arrays as lists.
+ *		Lists of strings, and arrays as such.
  */
 #include "postgres.h"
 
@@ -23,4 +23,29 @@ tenancy_text_list(Datum array)
 	for (int i = 0; i < n; i++)
 		texts = lappend(texts, TextDatumGetCString(elements[i]));
 	return texts;
+}
+
+/* Strings as text[]. */
+Datum
+tenancy_text_array(List *strings)
+{
+	Datum	 *elements = palloc((list_length(strings) + 1) * sizeof(Datum));
+	int		  n = 0;
+	ListCell *cell;
+
+	foreach (cell, strings)
+		elements[n++] = CStringGetTextDatum(lfirst(cell));
+	return PointerGetDatum(construct_array(elements, n, TEXTOID, -1, false, TYPALIGN_INT));
+}
+
+/* True if a list of strings has it. */
+bool
+tenancy_has_string(List *strings, const char *string)
+{
+	ListCell *cell;
+
+	foreach (cell, strings)
+		if (strcmp(lfirst(cell), string) == 0)
+			return true;
+	return false;
 }

@@ -8,6 +8,7 @@
 #include "utils/builtins.h"
 #include "utils/guc.h"
 
+#include "common/array.h"
 #include "search/caller.h"
 
 /*
@@ -36,14 +37,9 @@ caller_pin_settings(void)
 static bool
 is_wanted(const SearchRequest *request, Form_pg_attribute column)
 {
-	ListCell *lc;
-
 	if (column->attisdropped || column->atttypid == TSVECTOROID || request->no_source)
 		return false;
-	foreach (lc, request->source)
-		if (strcmp(lfirst(lc), NameStr(column->attname)) == 0)
-			return true;
-	return request->source == NIL;
+	return request->source == NIL || tenancy_has_string(request->source, NameStr(column->attname));
 }
 
 /* Appends the row t as a document. */

@@ -9,6 +9,7 @@
 #include "utils/builtins.h"
 #include "utils/numeric.h"
 
+#include "common/array.h"
 #include "common/jsonb.h"
 #include "search/request.h"
 
@@ -122,12 +123,10 @@ read_names(const JsonbValue *value, bool with_values, ElementReader reader, void
 static bool
 add_name(void *arg, char *name, const JsonbValue *value)
 {
-	List	**list = arg;
-	ListCell *lc;
+	List **list = arg;
 
-	foreach (lc, *list)
-		if (strcmp(lfirst(lc), name) == 0)
-			return false;
+	if (tenancy_has_string(*list, name))
+		return false;
 	*list = lappend(*list, name);
 	return true;
 }

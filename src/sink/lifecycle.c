@@ -12,6 +12,7 @@
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
+#include "common/array.h"
 #include "common/guc.h"
 #include "common/spi.h"
 #include "sink/es_reply.h"
@@ -84,18 +85,6 @@ make_contexts(void)
 		AllocSetContextCreate(TopMemoryContext, "lifecycle server", ALLOCSET_DEFAULT_SIZES);
 }
 
-/* True if a list of strings has it. */
-static bool
-has_string(List *strings, const char *string)
-{
-	ListCell *cell;
-
-	foreach (cell, strings)
-		if (strcmp(lfirst(cell), string) == 0)
-			return true;
-	return false;
-}
-
 /* Notes the indices of items that were blocked. */
 void
 lifecycle_note_blocked(const SinkBatch *batch)
@@ -106,7 +95,7 @@ lifecycle_note_blocked(const SinkBatch *batch)
 		MemoryContext	old;
 
 		if (item->outcome != SINK_BLOCKED || item->place == NULL || item->place->part != NULL ||
-			has_string(blocked, item->place->index_name))
+			tenancy_has_string(blocked, item->place->index_name))
 			continue;
 		make_contexts();
 		old = MemoryContextSwitchTo(job_context);

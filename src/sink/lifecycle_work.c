@@ -8,27 +8,14 @@
 #include "postgres.h"
 
 #include "catalog/pg_type.h"
-#include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
 
+#include "common/array.h"
 #include "common/guc.h"
 #include "common/spi.h"
 #include "sink/flavour.h"
 #include "sink/lifecycle_work.h"
-
-/* Strings as text[]. */
-static Datum
-text_array(List *strings)
-{
-	Datum	 *values = palloc((list_length(strings) + 1) * sizeof(Datum));
-	int		  n = 0;
-	ListCell *cell;
-
-	foreach (cell, strings)
-		values[n++] = CStringGetTextDatum(lfirst(cell));
-	return PointerGetDatum(construct_array(values, n, TEXTOID, -1, false, TYPALIGN_INT));
-}
 
 /* Time after which readonly is restored, or a failure tried again: a held change came by then. */
 static Datum
@@ -80,18 +67,6 @@ text_or_null(int row, int column)
 	return text != NULL ? pstrdup(text) : NULL;
 }
 
-/* True if a list of strings has it. */
-static bool
-has_string(List *strings, const char *string)
-{
-	ListCell *cell;
-
-	foreach (cell, strings)
-		if (strcmp(lfirst(cell), string) == 0)
-			return true;
-	return false;
-}
-
 /* Appends a job about a policy of the server. */
 static List *
 add_policy_job(List *jobs, int row)
@@ -110,7 +85,7 @@ static List *
 read_policies(const LifecycleServer *server, MemoryContext context)
 {
 	Oid			  types[2] = {TEXTOID, TEXTARRAYOID};
-	Datum		  values[2] = {(Datum) 0, text_array(server->nodes)};
+	Datum		  values[2] = {(Datum) 0, tenancy_text_array(server->nodes)};
 	char		  nulls[2] = {'n', ' '};
 	List		 *jobs = NIL;
 	MemoryContext old;
@@ -124,7 +99,8 @@ read_policies(const LifecycleServer *server, MemoryContext context)
 					 types, values, nulls);
 	old = MemoryContextSwitchTo(context);
 	for (uint64 row = 0; row < SPI_processed; row++)
-		if (!has_string(server->put, tenancy_spi_text(row, 1)) || tenancy_spi_text(row, 2) == NULL)
+		if (!tenancy_has_string(server->put, tenancy_spi_text(row, 1)) ||
+			tenancy_spi_text(row, 2) == NULL)
 			jobs = add_policy_job(jobs, row);
 	MemoryContextSwitchTo(old);
 	return jobs;
@@ -171,7 +147,7 @@ read_due(List *jobs, const LifecycleServer *server, MemoryContext context)
 {
 	Oid			  types[4] = {INTERVALOID, TEXTOID, BOOLOID, TEXTARRAYOID};
 	Datum		  values[4] = {rest_time(), (Datum) 0, BoolGetDatum(flavour_lifecycle_dated()),
-							   text_array(server->nodes)};
+							   tenancy_text_array(server->nodes)};
 	char		  nulls[4] = {' ', 'n', ' ', ' '};
 	MemoryContext old;
 

@@ -121,17 +121,9 @@ parse(Jsonb *depends_on)
 
 /* Names as text[]; NIL is NULL. */
 static Datum
-text_array(List *names)
+names_or_null(List *names)
 {
-	Datum	 *values = palloc((list_length(names) + 1) * sizeof(Datum));
-	int		  n = 0;
-	ListCell *cell;
-
-	if (names == NIL)
-		return (Datum) 0;
-	foreach (cell, names)
-		values[n++] = CStringGetTextDatum(lfirst(cell));
-	return PointerGetDatum(construct_array(values, n, TEXTOID, -1, false, TYPALIGN_INT));
+	return names == NIL ? (Datum) 0 : tenancy_text_array(names);
 }
 
 /* Inserts one row. */
@@ -142,8 +134,8 @@ insert_dependency(const char *blueprint, const char *table_name, const Dependenc
 	Datum values[] = {CStringGetTextDatum(blueprint),
 					  CStringGetTextDatum(dependency->joined),
 					  CStringGetTextDatum(table_name),
-					  text_array(dependency->columns),
-					  text_array(dependency->parent_columns),
+					  names_or_null(dependency->columns),
+					  names_or_null(dependency->parent_columns),
 					  dependency->parents ? CStringGetTextDatum(dependency->parents) : (Datum) 0};
 	char  nulls[] = "      ";
 

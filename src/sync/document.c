@@ -19,6 +19,7 @@
 #include "utils/numeric.h"
 #include "utils/timestamp.h"
 
+#include "common/array.h"
 #include "common/json.h"
 #include "common/uuid.h"
 #include "sync/document.h"
@@ -319,18 +320,6 @@ writer_of(Oid type)
 	return field_is_vector(type) ? write_bare : write_quoted;
 }
 
-/* True if a list of names has the name. */
-static bool
-is_named(List *names, const char *name)
-{
-	ListCell *cell;
-
-	foreach (cell, names)
-		if (strcmp(lfirst(cell), name) == 0)
-			return true;
-	return false;
-}
-
 /* Prepares one column. */
 static void
 init_column(DocumentColumn *column, Form_pg_attribute attribute, bool first, List *flat)
@@ -348,8 +337,8 @@ init_column(DocumentColumn *column, Form_pg_attribute attribute, bool first, Lis
 	column->prefix = prefix.data;
 	column->prefix_length = prefix.len;
 	column->write = writer_of(type);
-	column->flat =
-		(type == JSONOID || type == JSONBOID) && is_named(flat, NameStr(attribute->attname));
+	column->flat = (type == JSONOID || type == JSONBOID) &&
+				   tenancy_has_string(flat, NameStr(attribute->attname));
 	getTypeOutputInfo(type, &output, &varlena);
 	fmgr_info(output, &column->output);
 }

@@ -11,9 +11,9 @@
 #include "catalog/pg_type.h"
 #include "fmgr.h"
 #include "funcapi.h"
-#include "utils/array.h"
 #include "utils/builtins.h"
 
+#include "common/array.h"
 #include "common/json.h"
 #include "common/jsonb.h"
 #include "sync/mapping_diff.h"
@@ -438,19 +438,6 @@ mapping_diff(Jsonb *present, Jsonb *wanted, MappingDiff *diff)
 	diff->change = sum_up(diff);
 }
 
-/* Strings as text[]. */
-static Datum
-text_array(List *strings)
-{
-	Datum	 *texts = palloc((list_length(strings) + 1) * sizeof(Datum));
-	int		  n = 0;
-	ListCell *cell;
-
-	foreach (cell, strings)
-		texts[n++] = CStringGetTextDatum(lfirst(cell));
-	return PointerGetDatum(construct_array(texts, n, TEXTOID, -1, false, TYPALIGN_INT));
-}
-
 /* tenancy.mapping_diff(present, wanted) */
 Datum
 tenancy_mapping_diff(PG_FUNCTION_ARGS)
@@ -471,6 +458,6 @@ tenancy_mapping_diff(PG_FUNCTION_ARGS)
 	values[2] = DirectFunctionCall1(jsonb_in, CStringGetDatum(diff.fields.data));
 	values[3] = DirectFunctionCall1(jsonb_in, CStringGetDatum(diff.root.data));
 	values[4] = DirectFunctionCall1(jsonb_in, CStringGetDatum(diff.settings.data));
-	values[5] = text_array(diff.conflicts);
+	values[5] = tenancy_text_array(diff.conflicts);
 	PG_RETURN_DATUM(HeapTupleGetDatum(heap_form_tuple(desc, values, nulls)));
 }

@@ -13,6 +13,7 @@
 #include "utils/hsearch.h"
 #include "utils/timestamp.h"
 
+#include "common/array.h"
 #include "common/spi.h"
 #include "sink/doc_id.h"
 #include "sync/index_move.h"
@@ -112,12 +113,7 @@ forget_grudges(void)
 static bool
 was_left(const Fold *fold, const SinkPlace *place)
 {
-	ListCell *cell;
-
-	foreach (cell, fold->left)
-		if (strcmp(lfirst(cell), place->index_name) == 0)
-			return true;
-	return false;
+	return tenancy_has_string(fold->left, place->index_name);
 }
 
 /* Leaves a place behind; if that cannot be written down now, the key is sent again. */
