@@ -9,6 +9,7 @@
 
 #include "common/compat.h"
 #include "common/guc.h"
+#include "isolation/isolation.h"
 #include "worker/worker.h"
 
 COMPAT_MODULE_MAGIC;
@@ -20,6 +21,8 @@ void
 _PG_init(void)
 {
 	tenancy_guc_init();
+	isolation_context_init();
+	isolation_path_init();
 	if (!process_shared_preload_libraries_in_progress)
 		return;
 	worker_shmem_init();

@@ -20,6 +20,7 @@
 #include "replication/slot.h"
 #include "storage/latch.h"
 #include "utils/acl.h"
+#include "utils/guc_tables.h"
 #include "utils/wait_event.h"
 
 #if PG_VERSION_NUM >= 160000
@@ -103,6 +104,31 @@
 #else
 #define compat_log_message(prefix, data, length, transactional) \
 	LogLogicalMessage(prefix, data, length, transactional)
+#endif
+
+/* 16 keeps privileges apart from the range table. */
+#if PG_VERSION_NUM >= 160000
+#define COMPAT_CHECK_PERMS_ARGUMENTS List *range_table, List *privileges, bool raise
+#define COMPAT_CHECK_PERMS_PASS range_table, privileges, raise
+#else
+#define COMPAT_CHECK_PERMS_ARGUMENTS List *range_table, bool raise
+#define COMPAT_CHECK_PERMS_PASS range_table, raise
+#endif
+
+/* 16 finds the record of a setting; it has to exist. */
+#if PG_VERSION_NUM >= 160000
+#define compat_find_setting(name) find_option(name, false, false, ERROR)
+#else
+static inline struct config_generic *
+compat_find_setting(const char *name)
+{
+	struct config_generic **settings = get_guc_variables();
+	int						n = 0;
+
+	while (strcmp(settings[n]->name, name) != 0)
+		n++;
+	return settings[n];
+}
 #endif
 
 /* 18 lets a library tell its version. */

@@ -18,6 +18,7 @@ int	  tenancy_dirty_mem = 65536;
 int	  tenancy_document_timeout = 30000;
 bool  tenancy_extend_plugin_list = true;
 bool  tenancy_failover_slot = true;
+int	  tenancy_forbid_session_path = SESSION_PATH_WARN;
 int	  tenancy_lifecycle_interval = 60;
 int	  tenancy_max_databases = 4;
 char *tenancy_outer_search_path = NULL;
@@ -25,6 +26,8 @@ char *tenancy_redis_auth_file = NULL;
 int	  tenancy_redis_timeout = 500;
 char *tenancy_redis_url = NULL;
 int	  tenancy_reindex_grace = 0;
+bool  tenancy_report_search_path = false;
+bool  tenancy_require_context = false;
 int	  tenancy_resync_rate = 0;
 int	  tenancy_shared_parts = 1000;
 int	  tenancy_retry_max = 30000;
@@ -47,6 +50,12 @@ static const struct config_enum_entry compressions[] = {
 static const struct config_enum_entry placement_options[] = {
 	{"dedicated", PLACEMENT_DEDICATED, false},
 	{"shared", PLACEMENT_SHARED, false},
+	{NULL, 0, false}};
+
+static const struct config_enum_entry session_path_options[] = {
+	{"off", SESSION_PATH_OFF, false},
+	{"warn", SESSION_PATH_WARN, false},
+	{"error", SESSION_PATH_ERROR, false},
 	{NULL, 0, false}};
 
 /* Refuses what is no URL, and credentials inside one, since SHOW would print them. */
@@ -297,6 +306,27 @@ define_lifecycle_settings(void)
 							NULL, NULL, NULL);
 }
 
+/* Settings that keep tenants apart. */
+static void
+define_isolation_settings(void)
+{
+	DefineCustomEnumVariable("tenancy.forbid_session_path",
+							 "What happens when a transaction leaves a search_path or role behind "
+							 "that names a tenant.",
+							 "A pool of connections would hand it to the next client.",
+							 &tenancy_forbid_session_path, SESSION_PATH_WARN, session_path_options,
+							 PGC_SUSET, 0, NULL, NULL, NULL);
+	DefineCustomBoolVariable("tenancy.report_search_path",
+							 "Tells clients and connection poolers of every change of search_path.",
+							 "PostgreSQL 18 always does.", &tenancy_report_search_path, false,
+							 startup_context(), 0, NULL, NULL, NULL);
+	DefineCustomBoolVariable("tenancy.require_context",
+							 "Refuses statements that touch tables of a tenant that the "
+							 "transaction does not use.",
+							 "For the roles of applications: ALTER ROLE ... SET it.",
+							 &tenancy_require_context, false, PGC_SUSET, 0, NULL, NULL, NULL);
+}
+
 /* Defines every setting; called once by _PG_init. */
 void
 tenancy_guc_init(void)
@@ -307,6 +337,7 @@ tenancy_guc_init(void)
 	define_search_settings();
 	define_verify_settings();
 	define_lifecycle_settings();
+	define_isolation_settings();
 	MarkGUCPrefixReserved("tenancy");
 }
 

@@ -24,6 +24,14 @@ typedef enum IndexPlacement
 	PLACEMENT_SHARED
 } IndexPlacement;
 
+/* What happens when a session's own search_path names a tenant. */
+typedef enum SessionPath
+{
+	SESSION_PATH_OFF,
+	SESSION_PATH_WARN,
+	SESSION_PATH_ERROR
+} SessionPath;
+
 extern int	 tenancy_bulk_actions;
 extern int	 tenancy_bulk_bytes; /* kB */
 extern char *tenancy_current_tenant;
@@ -32,16 +40,19 @@ extern int	 tenancy_dirty_mem;			/* kB */
 extern int	 tenancy_document_timeout;	/* ms */
 extern bool	 tenancy_extend_plugin_list;
 extern bool	 tenancy_failover_slot;
-extern int	 tenancy_lifecycle_interval; /* s */
+extern int	 tenancy_forbid_session_path; /* SessionPath */
+extern int	 tenancy_lifecycle_interval;  /* s */
 extern int	 tenancy_max_databases;
 extern char *tenancy_outer_search_path;
 extern char *tenancy_redis_auth_file;
 extern int	 tenancy_redis_timeout; /* ms */
 extern char *tenancy_redis_url;
 extern int	 tenancy_reindex_grace; /* s */
-extern int	 tenancy_resync_rate;	/* rows per second, 0: no limit */
-extern int	 tenancy_retry_max;		/* ms */
-extern int	 tenancy_ring_size;		/* kB */
+extern bool	 tenancy_report_search_path;
+extern bool	 tenancy_require_context;
+extern int	 tenancy_resync_rate; /* rows per second, 0: no limit */
+extern int	 tenancy_retry_max;	  /* ms */
+extern int	 tenancy_ring_size;	  /* kB */
 extern char *tenancy_search_auth_file;
 extern char *tenancy_search_ca_file;
 extern char *tenancy_search_cert_file;

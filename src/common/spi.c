@@ -170,6 +170,8 @@ tenancy_spi_begin_as_role(SpiScope *scope, Oid role, const char *search_path)
 				search_path);
 	(void) set_config_option("standard_conforming_strings", "on", PGC_USERSET, PGC_S_SESSION,
 							 GUC_ACTION_SAVE, true, 0, false);
+	(void) set_config_option("tenancy.require_context", "off", PGC_SUSET, PGC_S_SESSION,
+							 GUC_ACTION_SAVE, true, 0, false);
 }
 
 /*

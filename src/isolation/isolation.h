@@ -1,0 +1,16 @@
+/*
+ * isolation.h
+ *		What keeps tenants apart in everybody's sessions: what _PG_init calls.
+ */
+#ifndef TENANCY_ISOLATION_H
+#define TENANCY_ISOLATION_H
+
+#include "postgres.h"
+
+/* context_check.c */
+extern void isolation_context_init(void);
+
+/* session_path.c */
+extern void isolation_path_init(void);
+
+#endif
