@@ -40,7 +40,7 @@ $(OBJS): $(sort $(wildcard src/*.h src/*/*.h))
 include test/test.mk
 
 # Performance claims: one command each.
-.PHONY: bench-sync bench-fairness bench-search bench-relevance bench-percentile
+.PHONY: bench-sync bench-fairness bench-search bench-relevance bench-percentile bench-pool bench-context
 bench-sync: all
 	bench/sync
 bench-fairness: all
@@ -51,3 +51,7 @@ bench-relevance: all
 	bench/relevance
 bench-percentile: all
 	bench/percentile
+bench-pool: all
+	bench/pool
+bench-context: all
+	bench/context

@@ -195,6 +195,7 @@ DROP FUNCTION blue_names, red_names, count_names;
 DROP VIEW every_name;
 DROP TABLE common_place;
 SELECT tenant_drop(name, purge => true) FROM unnest('{red,green,late,full}'::text[]) AS name;
+SET client_min_messages = warning;
 DROP SCHEMA :"aside" CASCADE;
 DELETE FROM tenancy.tenant;
 DELETE FROM tenancy.blueprint_step WHERE blueprint IN ('iso', 'fills');
