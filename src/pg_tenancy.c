@@ -10,6 +10,7 @@
 #include "common/compat.h"
 #include "common/guc.h"
 #include "isolation/isolation.h"
+#include "metrics/tenant_stat.h"
 #include "worker/worker.h"
 
 COMPAT_MODULE_MAGIC;
@@ -27,6 +28,7 @@ _PG_init(void)
 		return;
 	worker_shmem_init();
 	worker_hooks_init();
+	tenant_stat_hooks_init();
 	if (!IsBinaryUpgrade)
 		worker_register_launcher();
 }

@@ -115,6 +115,16 @@
 #define COMPAT_CHECK_PERMS_PASS range_table, raise
 #endif
 
+/* 18 runs no plan twice, so that nobody has to say so. */
+#if PG_VERSION_NUM >= 180000
+#define COMPAT_RUN_ARGUMENTS QueryDesc *query, ScanDirection direction, uint64 count
+#define COMPAT_RUN_PASS query, direction, count
+#else
+#define COMPAT_RUN_ARGUMENTS \
+	QueryDesc *query, ScanDirection direction, uint64 count, bool execute_once
+#define COMPAT_RUN_PASS query, direction, count, execute_once
+#endif
+
 /* 16 finds the record of a setting; it has to exist. */
 #if PG_VERSION_NUM >= 160000
 #define compat_find_setting(name) find_option(name, false, false, ERROR)

@@ -41,6 +41,8 @@ char *tenancy_search_key_file = NULL;
 int	  tenancy_search_lanes = 2;
 int	  tenancy_search_timeout = 10000;
 char *tenancy_search_url = NULL;
+int	  tenancy_stat_tenants_max = 10000;
+bool  tenancy_track_tenants = true;
 int	  tenancy_verify_interval = 3600;
 int	  tenancy_verify_sample = 1000;
 
@@ -272,6 +274,19 @@ define_sync_settings(void)
 							   NULL, NULL);
 }
 
+/* Settings of statistics. */
+static void
+define_metrics_settings(void)
+{
+	DefineCustomIntVariable(
+		"tenancy.stat_tenants_max", "Number of tenants whose statements can be counted.",
+		"The others are counted together. 0: nothing is counted.", &tenancy_stat_tenants_max, 10000,
+		0, 1000000, startup_context(), 0, NULL, NULL, NULL);
+	DefineCustomBoolVariable("tenancy.track_tenants",
+							 "Counts what the statements of each tenant cost.", NULL,
+							 &tenancy_track_tenants, true, PGC_SUSET, 0, NULL, NULL, NULL);
+}
+
 /* Settings of placement. */
 static void
 define_placement_settings(void)
@@ -338,6 +353,7 @@ tenancy_guc_init(void)
 	define_verify_settings();
 	define_lifecycle_settings();
 	define_isolation_settings();
+	define_metrics_settings();
 	MarkGUCPrefixReserved("tenancy");
 }
 

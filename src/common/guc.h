@@ -63,6 +63,8 @@ extern int	 tenancy_search_lanes;
 extern int	 tenancy_search_timeout; /* ms */
 extern char *tenancy_search_url;
 extern int	 tenancy_shared_parts;
+extern int	 tenancy_stat_tenants_max;
+extern bool	 tenancy_track_tenants;
 extern int	 tenancy_verify_interval; /* s */
 extern int	 tenancy_verify_sample;	  /* rows */
 

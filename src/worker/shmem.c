@@ -9,6 +9,7 @@
 #include "storage/lwlock.h"
 #include "storage/shmem.h"
 
+#include "metrics/tenant_stat.h"
 #include "sink/breaker.h"
 #include "sync/shared.h"
 #include "worker/worker.h"
@@ -23,7 +24,8 @@ on_shmem_request(void)
 	if (next_request_hook)
 		next_request_hook();
 	RequestAddinShmemSpace(add_size(tenancy_shared_size(), breaker_shmem_size()));
-	RequestNamedLWLockTranche("pg_tenancy", 1);
+	RequestAddinShmemSpace(tenant_stat_shmem_size());
+	RequestNamedLWLockTranche("pg_tenancy", 2);
 }
 
 /* Makes or finds it. */
@@ -35,6 +37,7 @@ on_shmem_startup(void)
 	LWLockAcquire(AddinShmemInitLock, LW_EXCLUSIVE);
 	tenancy_shared_init();
 	breaker_shmem_init();
+	tenant_stat_shmem_init(&GetNamedLWLockTranche("pg_tenancy")[1].lock);
 	LWLockRelease(AddinShmemInitLock);
 }
 
