@@ -22,7 +22,7 @@ void
 _PG_init(void)
 {
 	tenancy_guc_init();
-	isolation_context_init();
+	isolation_table_init();
 	isolation_path_init();
 	if (!process_shared_preload_libraries_in_progress)
 		return;

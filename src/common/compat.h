@@ -15,6 +15,7 @@
 
 #include "access/genam.h"
 #include "catalog/pg_database.h"
+#include "parser/parse_relation.h"
 #include "replication/message.h"
 #include "replication/reorderbuffer.h"
 #include "replication/slot.h"
@@ -110,9 +111,12 @@
 #if PG_VERSION_NUM >= 160000
 #define COMPAT_CHECK_PERMS_ARGUMENTS List *range_table, List *privileges, bool raise
 #define COMPAT_CHECK_PERMS_PASS range_table, privileges, raise
+#define compat_required_privileges(entry) \
+	((entry)->perminfoindex != 0 ? getRTEPermissionInfo(privileges, entry)->requiredPerms : 0)
 #else
 #define COMPAT_CHECK_PERMS_ARGUMENTS List *range_table, bool raise
 #define COMPAT_CHECK_PERMS_PASS range_table, raise
+#define compat_required_privileges(entry) ((entry)->requiredPerms)
 #endif
 
 /* 18 runs no plan twice, so that nobody has to say so. */

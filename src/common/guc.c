@@ -10,6 +10,7 @@
 
 #include "common/guc.h"
 
+bool  tenancy_allow_suspended = false;
 int	  tenancy_bulk_actions = 2000;
 int	  tenancy_bulk_bytes = 5120;
 int	  tenancy_default_placement = PLACEMENT_DEDICATED;
@@ -22,6 +23,7 @@ int	  tenancy_forbid_session_path = SESSION_PATH_WARN;
 int	  tenancy_lifecycle_interval = 60;
 int	  tenancy_max_databases = 4;
 char *tenancy_outer_search_path = NULL;
+char *tenancy_outer_statement_timeout = NULL;
 char *tenancy_redis_auth_file = NULL;
 int	  tenancy_redis_timeout = 500;
 char *tenancy_redis_url = NULL;
@@ -272,6 +274,12 @@ define_sync_settings(void)
 							   NULL, &tenancy_outer_search_path, "", PGC_INTERNAL,
 							   GUC_NO_SHOW_ALL | GUC_NOT_IN_SAMPLE | GUC_DISALLOW_IN_FILE, NULL,
 							   NULL, NULL);
+	DefineCustomStringVariable("tenancy.outer_statement_timeout",
+							   "What statement_timeout was before a tenant's quota; tenant_reset() "
+							   "puts it back.",
+							   NULL, &tenancy_outer_statement_timeout, "", PGC_INTERNAL,
+							   GUC_NO_SHOW_ALL | GUC_NOT_IN_SAMPLE | GUC_DISALLOW_IN_FILE, NULL,
+							   NULL, NULL);
 }
 
 /* Settings of statistics. */
@@ -325,6 +333,11 @@ define_lifecycle_settings(void)
 static void
 define_isolation_settings(void)
 {
+	DefineCustomBoolVariable("tenancy.allow_suspended",
+							 "Lets statements touch tables of tenants that are suspended, "
+							 "read-only or over a quota.",
+							 "For repairs.", &tenancy_allow_suspended, false, PGC_SUSET, 0, NULL,
+							 NULL, NULL);
 	DefineCustomEnumVariable("tenancy.forbid_session_path",
 							 "What happens when a transaction leaves a search_path or role behind "
 							 "that names a tenant.",
@@ -377,4 +390,11 @@ void
 tenancy_set_outer_search_path(const char *path)
 {
 	set_internal("tenancy.outer_search_path", path);
+}
+
+/* Remembers the statement_timeout to go back to, until the end of the transaction. */
+void
+tenancy_set_outer_statement_timeout(const char *timeout)
+{
+	set_internal("tenancy.outer_statement_timeout", timeout);
 }

@@ -32,6 +32,7 @@ typedef enum SessionPath
 	SESSION_PATH_ERROR
 } SessionPath;
 
+extern bool	 tenancy_allow_suspended;
 extern int	 tenancy_bulk_actions;
 extern int	 tenancy_bulk_bytes; /* kB */
 extern char *tenancy_current_tenant;
@@ -44,6 +45,7 @@ extern int	 tenancy_forbid_session_path; /* SessionPath */
 extern int	 tenancy_lifecycle_interval;  /* s */
 extern int	 tenancy_max_databases;
 extern char *tenancy_outer_search_path;
+extern char *tenancy_outer_statement_timeout;
 extern char *tenancy_redis_auth_file;
 extern int	 tenancy_redis_timeout; /* ms */
 extern char *tenancy_redis_url;
@@ -71,5 +73,6 @@ extern int	 tenancy_verify_sample;	  /* rows */
 extern void tenancy_guc_init(void);
 extern void tenancy_set_current_tenant(const char *name);
 extern void tenancy_set_outer_search_path(const char *path);
+extern void tenancy_set_outer_statement_timeout(const char *timeout);
 
 #endif

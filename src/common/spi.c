@@ -172,6 +172,8 @@ tenancy_spi_begin_as_role(SpiScope *scope, Oid role, const char *search_path)
 							 GUC_ACTION_SAVE, true, 0, false);
 	(void) set_config_option("tenancy.require_context", "off", PGC_SUSET, PGC_S_SESSION,
 							 GUC_ACTION_SAVE, true, 0, false);
+	(void) set_config_option("tenancy.allow_suspended", "on", PGC_SUSET, PGC_S_SESSION,
+							 GUC_ACTION_SAVE, true, 0, false);
 }
 
 /*

@@ -7,8 +7,8 @@
 
 #include "postgres.h"
 
-/* context_check.c */
-extern void isolation_context_init(void);
+/* table_check.c */
+extern void isolation_table_init(void);
 
 /* session_path.c */
 extern void isolation_path_init(void);

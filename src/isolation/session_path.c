@@ -44,9 +44,11 @@ lasting_value(struct config_generic *setting)
 static const char *
 tenant_of_schema(const char *name)
 {
-	Oid schema = get_namespace_oid(name, true);
+	Oid			 schema = get_namespace_oid(name, true);
+	SchemaTenant tenant;
 
-	return OidIsValid(schema) ? tenancy_schema_tenant(schema) : NULL;
+	return OidIsValid(schema) && tenancy_schema_tenant(schema, &tenant) ? pstrdup(tenant.name)
+																		: NULL;
 }
 
 /* First tenant whose schema is in a search_path, or NULL. */

@@ -19,6 +19,7 @@
 
 #include "common/args.h"
 #include "common/guc.h"
+#include "tenant/limits.h"
 #include "tenant/tenant.h"
 
 PG_FUNCTION_INFO_V1(tenant_use);
@@ -84,9 +85,12 @@ tenant_use(PG_FUNCTION_ARGS)
 						errmsg("tenant_use() can only be called in a transaction block"),
 						errhint("Start one with BEGIN; the tenant is in use until its end.")));
 	find_and_lock(name, &tenant);
+	tenancy_limits_check(&tenant);
+	tenancy_limits_end();
 	if (tenancy_tenant_current_name() == NULL)
 		tenancy_set_outer_search_path(namespace_search_path);
 	tenancy_tenant_set_current(tenant.name, NameStr(tenant.schema));
+	tenancy_limits_begin(&tenant);
 	PG_RETURN_VOID();
 }
 
@@ -108,6 +112,7 @@ tenancy_tenant_reset(void)
 	if (tenancy_tenant_current_name() == NULL)
 		return;
 	set_search_path(tenancy_outer_search_path);
+	tenancy_limits_end();
 	tenancy_set_current_tenant("");
 }
 

@@ -6,6 +6,7 @@
 
 #include "catalog/pg_type.h"
 #include "common/hashfn.h"
+#include "mb/pg_wchar.h"
 #include "storage/lmgr.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
@@ -25,6 +26,16 @@ tenancy_lock_name(const char *table, const char *name)
 	LockDatabaseObject(get_relname_relid(table, tenancy_schema_oid(false)), hash, 0, ExclusiveLock);
 }
 
+/* Keeps as much of a reason as there is room for. */
+static void
+read_reason(const char *reason, Tenant *out)
+{
+	int length = pg_mbcliplen(reason, strlen(reason), sizeof(out->reason) - 1);
+
+	memcpy(out->reason, reason, length);
+	out->reason[length] = '\0';
+}
+
 /* Takes a tenant from the last result. */
 static void
 read_tenant(Tenant *out)
@@ -36,7 +47,11 @@ read_tenant(Tenant *out)
 	namestrcpy(&out->schema, tenancy_spi_text(0, 3));
 	strlcpy(out->blueprint, tenancy_spi_text(0, 4), sizeof(out->blueprint));
 	out->cache_from = DatumGetLSN(tenancy_spi_datum(0, 6, &isnull));
-	out->status = strcmp(tenancy_spi_text(0, 5), "active") == 0 ? TENANT_ACTIVE : TENANT_SUSPENDED;
+	out->status =
+		strcmp(tenancy_spi_text(0, 5), "suspended") == 0 ? TENANT_SUSPENDED : TENANT_ACTIVE;
+	out->max_connections = (int) tenancy_spi_int64(0, 7);
+	out->statement_timeout = (int) tenancy_spi_int64(0, 8);
+	read_reason(tenancy_spi_text(0, 9), out);
 }
 
 /* Finds a tenant that is not dropped. */
@@ -50,11 +65,13 @@ tenancy_tenant_find(const char *name, Tenant *out)
 	bool			  found;
 
 	tenancy_spi_begin_as_owner(&scope);
-	tenancy_spi_exec_saved(
-		&plan,
-		"SELECT id, name, schema_name, blueprint, status, cache_from FROM tenancy.tenant"
-		" WHERE name = $1 AND status <> 'dropped'",
-		1, types, values, NULL);
+	tenancy_spi_exec_saved(&plan,
+						   "SELECT id, name, schema_name, blueprint, status, cache_from, "
+						   "coalesce(max_connections, -1)::bigint,"
+						   " coalesce(statement_timeout, 0)::bigint, coalesce(suspended_reason, "
+						   "'') FROM tenancy.tenant"
+						   " WHERE name = $1 AND status <> 'dropped'",
+						   1, types, values, NULL);
 	found = SPI_processed > 0;
 	if (found)
 		read_tenant(out);
@@ -71,7 +88,8 @@ tenancy_tenant_require_usable(const char *name, Tenant *out)
 						errmsg("tenant \"%s\" does not exist", name)));
 	if (out->status == TENANT_SUSPENDED)
 		ereport(ERROR, (errcode(ERRCODE_TENANCY_TENANT_SUSPENDED),
-						errmsg("tenant \"%s\" is suspended", name)));
+						errmsg("tenant \"%s\" is suspended", name),
+						out->reason[0] ? errdetail("The reason given is: %s", out->reason) : 0));
 }
 
 /* Name of the tenant in use, or NULL. */

@@ -42,16 +42,28 @@ CREATE TABLE tenancy.tenant (
     schema_name name NOT NULL UNIQUE,
     blueprint text NOT NULL REFERENCES tenancy.blueprint,
     version bigint NOT NULL,
-    status text NOT NULL DEFAULT 'active' CHECK (status IN ('active', 'suspended', 'dropped')),
+    status text NOT NULL DEFAULT 'active' CHECK (status IN ('active', 'read_only', 'suspended', 'dropped')),
     settings jsonb NOT NULL DEFAULT '{}',
     created_at timestamptz NOT NULL DEFAULT pg_catalog.now(),
     dropped_at timestamptz,
+    suspended_at timestamptz,
+    suspended_reason text,
+    frozen boolean NOT NULL DEFAULT false,
+    max_connections integer CHECK (max_connections >= 0),
+    statement_timeout integer CHECK (statement_timeout > 0),
     cache_from pg_lsn NOT NULL DEFAULT pg_catalog.pg_current_wal_insert_lsn()
 ) WITH (user_catalog_table = true);
 COMMENT ON TABLE tenancy.tenant IS 'Every tenant, dropped ones too until they are purged';
 COMMENT ON COLUMN tenancy.tenant.cache_from IS 'WAL up to here must be in the cache sink before the cache is used: an earlier tenant of this name may have left values';
 COMMENT ON COLUMN tenancy.tenant.schema_name IS 'Schema that holds its tables now';
 COMMENT ON COLUMN tenancy.tenant.version IS 'Highest step of the blueprint that it has; 0: none';
+COMMENT ON COLUMN tenancy.tenant.status IS 'active; read_only: its tables cannot be changed; suspended: they cannot be touched at all; dropped: set aside';
+COMMENT ON COLUMN tenancy.tenant.suspended_at IS 'When it was suspended or made read-only';
+COMMENT ON COLUMN tenancy.tenant.suspended_reason IS 'Why, as tenant_suspend() was told';
+COMMENT ON COLUMN tenancy.tenant.frozen IS 'It is over a quota of rows or bytes: nothing can be added to its tables';
+COMMENT ON COLUMN tenancy.tenant.max_connections IS 'Quota: transactions that may use it at the same time; NULL: any number';
+COMMENT ON COLUMN tenancy.tenant.statement_timeout IS 'Quota: milliseconds that a statement may take; NULL: as the session says';
+CREATE INDEX tenant_restricted ON tenancy.tenant (id) WHERE status IN ('read_only', 'suspended') OR frozen;
 CREATE UNIQUE INDEX tenant_name_key ON tenancy.tenant (name) WHERE status <> 'dropped';
 
 SELECT pg_catalog.pg_extension_config_dump('tenancy.blueprint', 'WHERE name <> ''case_studies''');

@@ -2,10 +2,10 @@
  * schema_map.c
  *		Which tenant a schema belongs to, remembered by each session.
  *
- * Every change of that (create, rename, drop) changes the schema's row of
- * pg_namespace in the same transaction, so the invalidation of that row is all
- * that the memory has to listen to.  The registry is read below the executor:
- * this is asked while a statement's permissions are checked.
+ * Making, renaming and dropping a tenant changes its schema's row of pg_namespace in the same
+ * transaction, so the invalidation of that row is all that the memory has to listen to; what
+ * changes a tenant's access invalidates the registry's table.  The registry is read below the
+ * executor: this is asked while a statement's permissions are checked.
  */
 #include "postgres.h"
 
@@ -25,16 +25,19 @@
 
 typedef struct SchemaEntry
 {
-	Oid	   schema;				/* key */
-	uint32 hash;				/* of its row in the system cache */
-	char   tenant[NAMEDATALEN]; /* empty: none */
+	Oid			 schema; /* key */
+	uint32		 hash;	 /* of its row in the system cache */
+	SchemaTenant tenant; /* without a name: none */
 } SchemaEntry;
 
 static HTAB *entries = NULL;
+static Oid	 registry_seen = InvalidOid; /* tenancy.tenant when it was read last */
+static bool	 restricted_known = false;
+static bool	 any_restricted = false;
 
-/* A row of pg_namespace has changed: forgets that schema, or all. */
+/* Forgets the schemas whose row in the system cache has this hash; 0: all. */
 static void
-forget(Datum arg, int cache, uint32 hash)
+forget(uint32 hash)
 {
 	HASH_SEQ_STATUS scan;
 	SchemaEntry	   *entry;
@@ -43,6 +46,23 @@ forget(Datum arg, int cache, uint32 hash)
 	while ((entry = hash_seq_search(&scan)) != NULL)
 		if (hash == 0 || entry->hash == hash)
 			(void) hash_search(entries, &entry->schema, HASH_REMOVE, NULL);
+}
+
+/* A row of pg_namespace has changed. */
+static void
+on_schema_change(Datum arg, int cache, uint32 hash)
+{
+	forget(hash);
+}
+
+/* A table has changed; if it is the registry, somebody's access has. */
+static void
+on_table_change(Datum arg, Oid table)
+{
+	if (OidIsValid(table) && table != registry_seen)
+		return;
+	restricted_known = false;
+	forget(0);
 }
 
 /* Makes the memory at the first call of a session. */
@@ -54,74 +74,152 @@ make_entries(void)
 	if (entries != NULL)
 		return;
 	entries = hash_create("schemas of tenants", 64, &control, HASH_ELEM | HASH_BLOBS);
-	CacheRegisterSyscacheCallback(NAMESPACEOID, forget, (Datum) 0);
+	CacheRegisterSyscacheCallback(NAMESPACEOID, on_schema_change, (Datum) 0);
+	CacheRegisterRelcacheCallback(on_table_change, (Datum) 0);
 }
 
-/* A text column of a row of the registry. */
-static char *
-column(Relation table, HeapTuple row, const char *name)
+/* A column of a row of the registry; NULL if it is null. */
+static Datum
+column(Relation table, HeapTuple row, const char *name, bool *isnull)
 {
-	bool  isnull;
-	Datum value = heap_getattr(row, get_attnum(RelationGetRelid(table), name),
-							   RelationGetDescr(table), &isnull);
+	return heap_getattr(row, get_attnum(RelationGetRelid(table), name), RelationGetDescr(table),
+						isnull);
+}
 
-	return TextDatumGetCString(value);
+/* A text column that is never null. */
+static char *
+text_column(Relation table, HeapTuple row, const char *name)
+{
+	bool isnull;
+
+	return TextDatumGetCString(column(table, row, name, &isnull));
+}
+
+/* What may be done to the tables of a row's tenant. */
+static TenantAccess
+row_access(Relation table, HeapTuple row)
+{
+	const char *status = text_column(table, row, "status");
+	bool		isnull;
+
+	if (strcmp(status, "suspended") == 0)
+		return TENANT_ACCESS_NONE;
+	if (strcmp(status, "read_only") == 0)
+		return TENANT_ACCESS_READ;
+	return DatumGetBool(column(table, row, "frozen", &isnull)) ? TENANT_ACCESS_NO_GROWTH
+															   : TENANT_ACCESS_FULL;
 }
 
 /* Tenant of a row; one that was set aside is called what no tenant can be called. */
 static void
-read_row(Relation table, HeapTuple row, char *tenant)
+read_row(Relation table, HeapTuple row, SchemaTenant *out)
 {
-	bool dropped = strcmp(column(table, row, "status"), "dropped") == 0;
+	bool dropped = strcmp(text_column(table, row, "status"), "dropped") == 0;
 
-	snprintf(tenant, NAMEDATALEN, "%s%s", column(table, row, "name"), dropped ? " (dropped)" : "");
+	snprintf(out->name, sizeof(out->name), "%s%s", text_column(table, row, "name"),
+			 dropped ? " (dropped)" : "");
+	out->access = dropped ? TENANT_ACCESS_FULL : row_access(table, row);
+}
+
+/* Opens the registry's table; NULL: this database has none. */
+static Relation
+open_registry(void)
+{
+	Oid schema = tenancy_schema_oid(true);
+	Oid table = OidIsValid(schema) ? get_relname_relid("tenant", schema) : InvalidOid;
+
+	registry_seen = table;
+	return OidIsValid(table) ? table_open(table, AccessShareLock) : NULL;
+}
+
+/* Begins to read the registry by one of its indexes. */
+static SysScanDesc
+begin_scan(Relation table, const char *index, int nkeys, ScanKey keys)
+{
+	return systable_beginscan(table, get_relname_relid(index, RelationGetNamespace(table)), true,
+							  NULL, nkeys, keys);
 }
 
 /* Looks a schema's name up in the registry. */
 static void
-look_up(const char *schema, char *tenant)
+look_up(const char *schema, SchemaTenant *out)
 {
-	Oid			owner = tenancy_schema_oid(true);
-	Oid			table_oid = OidIsValid(owner) ? get_relname_relid("tenant", owner) : InvalidOid;
+	Relation	table = open_registry();
 	NameData	key_name;
 	ScanKeyData key;
-	Relation	table;
 	SysScanDesc scan;
 	HeapTuple	row;
 
-	if (!OidIsValid(table_oid))
+	if (table == NULL)
 		return;
 	namestrcpy(&key_name, schema);
-	table = table_open(table_oid, AccessShareLock);
-	ScanKeyInit(&key, get_attnum(table_oid, "schema_name"), BTEqualStrategyNumber, F_NAMEEQ,
-				NameGetDatum(&key_name));
-	scan = systable_beginscan(table, get_relname_relid("tenant_schema_name_key", owner), true, NULL,
-							  1, &key);
+	ScanKeyInit(&key, get_attnum(RelationGetRelid(table), "schema_name"), BTEqualStrategyNumber,
+				F_NAMEEQ, NameGetDatum(&key_name));
+	scan = begin_scan(table, "tenant_schema_name_key", 1, &key);
 	if (HeapTupleIsValid(row = systable_getnext(scan)))
-		read_row(table, row, tenant);
+		read_row(table, row, out);
 	systable_endscan(scan);
 	table_close(table, AccessShareLock);
 }
 
-/* Name of the tenant that a schema belongs to. */
-const char *
-tenancy_schema_tenant(Oid schema)
+/* Tenant that a schema belongs to. */
+bool
+tenancy_schema_tenant(Oid schema, SchemaTenant *out)
 {
 	SchemaEntry *entry;
-	char		 tenant[NAMEDATALEN] = "";
 	char		*name;
 
 	make_entries();
 	entry = hash_search(entries, &schema, HASH_FIND, NULL);
-	if (entry == NULL)
+	if (entry != NULL)
 	{
-		name = get_namespace_name(schema);
-		if (name == NULL)
-			return NULL;
-		look_up(name, tenant);
-		entry = hash_search(entries, &schema, HASH_ENTER, NULL);
-		entry->hash = GetSysCacheHashValue1(NAMESPACEOID, ObjectIdGetDatum(schema));
-		strlcpy(entry->tenant, tenant, sizeof(entry->tenant));
+		*out = entry->tenant;
+		return out->name[0] != '\0';
 	}
-	return entry->tenant[0] != '\0' ? entry->tenant : NULL;
+	memset(out, 0, sizeof(*out));
+	name = get_namespace_name(schema);
+	if (name == NULL)
+		return false;
+	look_up(name, out);
+	entry = hash_search(entries, &schema, HASH_ENTER, NULL);
+	entry->hash = GetSysCacheHashValue1(NAMESPACEOID, ObjectIdGetDatum(schema));
+	entry->tenant = *out;
+	return out->name[0] != '\0';
+}
+
+/* True if the registry has a tenant whose access is not full. */
+static bool
+find_restricted(Relation table)
+{
+	SysScanDesc scan = begin_scan(table, "tenant_restricted", 0, NULL);
+	bool		found = HeapTupleIsValid(systable_getnext(scan));
+
+	systable_endscan(scan);
+	return found;
+}
+
+/* True if some tenant's access is not full: where none is, nobody pays for looking. */
+bool
+tenancy_any_restricted(void)
+{
+	Relation table;
+
+	make_entries();
+	if (restricted_known)
+		return any_restricted;
+	any_restricted = false;
+	table = open_registry();
+	if (table == NULL)
+		return false;
+	restricted_known = true;
+	any_restricted = find_restricted(table);
+	table_close(table, AccessShareLock);
+	return any_restricted;
+}
+
+/* Has all sessions look again. */
+void
+tenancy_access_changed(void)
+{
+	CacheInvalidateRelcacheByRelid(get_relname_relid("tenant", tenancy_schema_oid(false)));
 }

@@ -9,7 +9,7 @@
 
 typedef enum TenantStatus
 {
-	TENANT_ACTIVE,
+	TENANT_ACTIVE, /* perhaps read-only */
 	TENANT_SUSPENDED
 } TenantStatus;
 
@@ -21,7 +21,10 @@ typedef struct Tenant
 	NameData	 schema;
 	char		 blueprint[TENANT_NAME_MAX + 1];
 	TenantStatus status;
-	uint64		 cache_from; /* LSN; see tenancy.tenant */
+	uint64		 cache_from;		/* LSN; see tenancy.tenant */
+	int			 max_connections;	/* -1: any number */
+	int			 statement_timeout; /* ms, 0: as the session says */
+	char		 reason[200]; /* why it is suspended, as far as there is room; empty: nobody said */
 } Tenant;
 
 /*

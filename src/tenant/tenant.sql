@@ -50,8 +50,24 @@ AS 'MODULE_PATHNAME', 'tenant_reset';
 COMMENT ON FUNCTION @extschema@.tenant_reset() IS
     'Ends the use of a tenant by this transaction; search_path becomes what it was before the first tenant_use()';
 
+CREATE FUNCTION @extschema@.tenant_suspend(name text, mode text DEFAULT 'blocked', reason text DEFAULT NULL) RETURNS void
+LANGUAGE c VOLATILE PARALLEL UNSAFE
+AS 'MODULE_PATHNAME', 'tenant_suspend';
+COMMENT ON FUNCTION @extschema@.tenant_suspend(text, text, text) IS
+    'Stops a tenant for now. blocked: it cannot be used and its tables cannot be touched; read_only: they cannot be changed. Holds from the commit on, for every role, also in transactions that use it already, from their next statement. Errors: TN001 unknown tenant, 22023 unknown mode';
+
+CREATE FUNCTION @extschema@.tenant_resume(name text) RETURNS void
+LANGUAGE c VOLATILE PARALLEL UNSAFE
+AS 'MODULE_PATHNAME', 'tenant_resume';
+COMMENT ON FUNCTION @extschema@.tenant_resume(text) IS 'Ends what tenant_suspend() began. Errors: TN001 unknown tenant';
+
+CREATE FUNCTION tenancy.tenant_access_changed() RETURNS void
+LANGUAGE c VOLATILE PARALLEL UNSAFE
+AS 'MODULE_PATHNAME', 'tenancy_tenant_access_changed';
+COMMENT ON FUNCTION tenancy.tenant_access_changed() IS 'Has all sessions look at status and frozen of tenancy.tenant again, once the transaction has committed';
+
 CREATE VIEW tenancy.tenants AS
-    SELECT id, name, schema_name, blueprint, version, status, settings, created_at, dropped_at
+    SELECT id, name, schema_name, blueprint, version, status, settings, created_at, dropped_at, suspended_at, suspended_reason
     FROM tenancy.tenant;
 COMMENT ON VIEW tenancy.tenants IS 'Every tenant; version is the highest step of its blueprint that it has';
 
@@ -60,6 +76,9 @@ REVOKE ALL ON FUNCTION
     @extschema@.tenant_create(text, text, jsonb, boolean),
     @extschema@.tenant_drop(text, boolean, boolean),
     @extschema@.tenant_rename(text, text),
+    @extschema@.tenant_suspend(text, text, text),
+    @extschema@.tenant_resume(text),
+    tenancy.tenant_access_changed(),
     @extschema@.tenant_use(text),
     @extschema@.tenant_current(),
     @extschema@.tenant_reset()
@@ -71,6 +90,10 @@ GRANT EXECUTE ON FUNCTION
     @extschema@.tenant_drop(text, boolean, boolean),
     @extschema@.tenant_rename(text, text)
 TO tenancy_admin;
+GRANT EXECUTE ON FUNCTION
+    @extschema@.tenant_suspend(text, text, text),
+    @extschema@.tenant_resume(text)
+TO tenancy_admin, tenancy_operator;
 GRANT EXECUTE ON FUNCTION
     @extschema@.tenant_use(text),
     @extschema@.tenant_current(),
