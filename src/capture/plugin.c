@@ -18,6 +18,7 @@
 
 #include "capture/capture.h"
 #include "common/compat.h"
+#include "common/xid.h"
 #include "sync/key.h"
 #include "sync/message.h"
 #include "sync/parents.h"
@@ -88,6 +89,7 @@ capture_send(Capture *capture, ReorderBufferTXN *txn, uint8 sinks, RingKind kind
 						 .relid = relid,
 						 .key_length = key_length,
 						 .lsn = txn->final_lsn,
+						 .xid = tenancy_xid_full(txn->xid),
 						 .commit_time = compat_commit_time(txn)};
 
 	for (int i = 0; i < SINK_COUNT; i++)

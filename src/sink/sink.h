@@ -55,6 +55,7 @@ typedef struct SinkItem
 	const char		 *doc;		  /* JSON object, SINK_PUT of a sink that wants rows */
 	int				  doc_length;
 	uint64			  version;
+	uint64			  xid_range[2]; /* the changes'; from 0: not all known, but all have ended */
 	SinkOutcome		  outcome;
 	int				  status;		  /* HTTP status, 0 where there is none */
 	uint64			  stored_version; /* SINK_CONFLICT, 0 if unknown */

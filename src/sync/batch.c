@@ -77,6 +77,8 @@ batch_add_item(BatchBuilder *builder, DirtyEntry *entry, const SinkTarget *targe
 	item->key = entry->key;
 	item->key_length = entry->key_length;
 	item->version = version_of(builder->worker, entry);
+	item->xid_range[0] = entry->xid_low;
+	item->xid_range[1] = entry->xid_high;
 	builder->around += batch_action_bytes(item);
 	return item;
 }

@@ -128,6 +128,7 @@ find_entry(DirtySet *set, const DirtyKey *key)
 	entry->marks[1].number = 1;
 	entry->kind = probe->kind;
 	entry->hash = probe->hash;
+	entry->xid_low = PG_UINT64_MAX;
 	entry->key_length = probe->key_length;
 	memcpy(entry->key, probe->key, probe->key_length);
 	(void) dirtytab_insert(set->table, entry, &found);
@@ -168,6 +169,14 @@ await_turn(DirtySet *set, DirtyEntry *entry)
 		dirty_queues_add(set->queues, entry, false);
 }
 
+/* Takes transactions into the range of those that changed a key. */
+static inline void
+widen(DirtyEntry *entry, uint64 low, uint64 high)
+{
+	entry->xid_low = Min(entry->xid_low, low);
+	entry->xid_high = Max(entry->xid_high, high);
+}
+
 /* Makes a key dirty. */
 void
 dirty_mark(DirtySet *set, const DirtyKey *key)
@@ -185,6 +194,7 @@ dirty_mark(DirtySet *set, const DirtyKey *key)
 	if (!key->chunk)
 		pin(set, mark, key);
 	entry->version_lsn = Max(entry->version_lsn, key->lsn);
+	widen(entry, key->xid, key->xid);
 	await_turn(set, entry);
 }
 
@@ -214,6 +224,7 @@ dirty_mark_because(DirtySet *set, const DirtyEntry *cause, const DirtyKey *key)
 		dlist_insert_after((dlist_node *) &held->order, &mark->order);
 	}
 	entry->version_lsn = Max(entry->version_lsn, cause->version_lsn);
+	widen(entry, cause->xid_low, cause->xid_high);
 	await_turn(set, entry);
 }
 

@@ -51,6 +51,8 @@ typedef struct DirtyEntry
 	uint8		apart_age; /* of the targets that apart is about, its lowest byte */
 	uint32		hash;
 	uint64		version_lsn; /* newest commit that touched the row */
+	uint64		xid_low;	 /* the changes' transactions are within these; low 0: not all known */
+	uint64		xid_high;
 	DirtyMark	marks[2];
 	DirtyQueue *queue; /* while waiting and not in flight */
 	dlist_node	in_queue;
@@ -67,6 +69,7 @@ typedef struct DirtyKey
 	const char *key;
 	int			key_length;
 	uint64		lsn;
+	uint64		xid; /* of the change, 0: not known */
 	TimestampTz commit_time;
 	bool		chunk;
 } DirtyKey;

@@ -28,6 +28,7 @@ typedef struct RingRecord
 	Oid			relid;
 	int32		key_length;
 	uint64		lsn;
+	uint64		xid; /* of the change, with its epoch; 0: none */
 	TimestampTz commit_time;
 	/* key_length bytes follow */
 } RingRecord;

@@ -86,6 +86,7 @@ mark_record(SinkWorker *worker, const RingRecord *record, DirtyKind kind)
 					.key = worker->key,
 					.key_length = record->key_length,
 					.lsn = record->lsn,
+					.xid = record->xid,
 					.commit_time = record->commit_time};
 
 	if (worker->driver->configured() || !sink_state_is_off())
