@@ -41,6 +41,9 @@ include test/test.mk
 
 # Performance claims: one command each.
 .PHONY: bench-sync bench-fairness bench-search bench-relevance bench-percentile bench-pool bench-context
+.PHONY: bench-cache
+bench-cache: all
+	bench/cache
 bench-sync: all
 	bench/sync
 bench-fairness: all
