@@ -5,6 +5,12 @@
 #ifndef TENANCY_CACHE_H
 #define TENANCY_CACHE_H
 
+#include "fmgr.h"
+#include "utils/jsonb.h"
+
+#include "sink/redis_scripts.h"
+#include "tenant/tenant.h"
+
 /* A command to Redis. */
 typedef struct CacheCommand
 {
@@ -22,6 +28,44 @@ typedef struct CacheReply
 	size_t length;
 } CacheReply;
 
+#define LEASE_TOKEN_LENGTH 16
+
+/* A value to be stored. */
+typedef struct CacheFill
+{
+	const Tenant *tenant;
+	const char	 *key; /* in Redis */
+	const char	 *value;
+	size_t		  length;
+	int			  ttl; /* seconds */
+	char		**sets;
+	int			  nsets;
+	const char	 *snapshot; /* not newer than the one it was read with, NULL: not known */
+	const char	 *token;	/* of the lease, NULL: none */
+	int			  cost;		/* ms that it took to make, -1: not known */
+} CacheFill;
+
+/* arguments.c */
+extern char *cache_arg_key(FunctionCallInfo fcinfo, const Tenant *tenant);
+extern int	 cache_arg_ttl(FunctionCallInfo fcinfo, int n);
+/* The tag's set. */
+extern char	 *cache_arg_tag(FunctionCallInfo fcinfo, int n, const Tenant *tenant);
+extern char **cache_arg_tags(FunctionCallInfo fcinfo, int n, const Tenant *tenant, int *count);
+extern char	 *cache_value_text(Jsonb *value, size_t *length);
+extern char	 *cache_tag_set(const Tenant *tenant, const char *tag);
+/* cache.c: true if what is in the cache may be used */
+extern bool cache_is_usable(const Tenant *tenant);
+/* guard.c */
+extern bool cache_may_fill(void);
+extern bool cache_fill(const CacheFill *fill);
+extern void cache_lease_take(const Tenant *tenant, const char *key);
+extern void cache_lease_use(CacheFill *fill);
+extern void cache_lease_token(char *token);
+extern int	cache_lease_life(void);
+
+/* connection.c */
+/* Runs a script; argv[1] is for its name, argv[0] for the command. */
+extern bool cache_run_script(RedisScript *script, CacheCommand *command, CacheReply *reply);
 /* False if Redis is not configured, known to be away, or did not answer. */
 extern bool cache_call(const CacheCommand *command, CacheReply *reply);
 

@@ -15,22 +15,59 @@ CREATE FUNCTION @extschema@.tenant_cache_set(
 LANGUAGE c VOLATILE PARALLEL UNSAFE
 AS 'MODULE_PATHNAME', 'tenant_cache_set';
 COMMENT ON FUNCTION @extschema@.tenant_cache_set(text, jsonb, integer, text[]) IS
-    'Stores a value for ttl seconds at once, whatever becomes of the transaction; false if Redis did not take it. Errors: TN005 no tenant in use, 22023 key, tags or ttl, 54000 value over 16 MB';
+    'Stores a value for ttl seconds at once, whatever becomes of the transaction; false if Redis did not take it, if what it was made of may have changed since tenant_use() or since the tenant_cache_get() that missed it, or if the transaction has written. The value must have been read after that. Errors: TN005 no tenant in use, 22023 key, tags or ttl, 54000 value over 16 MB';
 
 CREATE FUNCTION @extschema@.tenant_cache_delete(key text) RETURNS boolean
 LANGUAGE c VOLATILE PARALLEL UNSAFE
 AS 'MODULE_PATHNAME', 'tenant_cache_delete';
 COMMENT ON FUNCTION @extschema@.tenant_cache_delete(text) IS
-    'Removes a key at once, whatever becomes of the transaction; true if it was there. Errors: TN005 no tenant in use, 22023 key';
+    'Removes a key at once, whatever becomes of the transaction, and keeps sessions that have missed it from storing what they read; true if it was there. Errors: TN005 no tenant in use, 22023 key';
+
+CREATE FUNCTION @extschema@.tenant_cache_fetch(
+    key text,
+    query text,
+    ttl integer DEFAULT 3600,
+    tags text[] DEFAULT '{}'
+) RETURNS jsonb
+LANGUAGE c VOLATILE PARALLEL UNSAFE
+AS 'MODULE_PATHNAME', 'tenant_cache_fetch';
+COMMENT ON FUNCTION @extschema@.tenant_cache_fetch(text, text, integer, text[]) IS
+    'Value of a key; if there is none, that of the query (one row of one jsonb or json column), run with the caller''s rights, which is then stored for ttl seconds, 10 % more or less, unless what it was made of has changed meanwhile. No row, or null, is null and is remembered for 10 seconds. One session at a time makes a value; others wait tenancy.cache_wait for it and then run the query too. Errors: TN005 no tenant in use, 22023 key, query, tags or ttl, 42804 the query''s column, 21000 more than one row, 54000 value over 16 MB, and those of the query';
+
+CREATE FUNCTION @extschema@.tenant_cache_invalidate(pattern text) RETURNS bigint
+LANGUAGE c VOLATILE PARALLEL UNSAFE
+AS 'MODULE_PATHNAME', 'tenant_cache_invalidate';
+COMMENT ON FUNCTION @extschema@.tenant_cache_invalidate(text) IS
+    'Removes at once the values of the tenant in use, of those that tenant_cache_set and tenant_cache_fetch stored, whose keys fit a pattern of Redis (*, ?, [a-z], \ before a special character); returns how many, null if Redis did not answer. Values that are being made now are not stored. Errors: TN005 no tenant in use, 22023 pattern';
+
+CREATE FUNCTION @extschema@.tenant_cache_invalidate_tag(tag text) RETURNS bigint
+LANGUAGE c VOLATILE PARALLEL UNSAFE
+AS 'MODULE_PATHNAME', 'tenant_cache_invalidate_tag';
+COMMENT ON FUNCTION @extschema@.tenant_cache_invalidate_tag(text) IS
+    'Removes at once the values with a tag of the tenant in use; returns how many keys had it, null if Redis did not answer. Values with the tag that are being made now are not stored. Errors: TN005 no tenant in use, 22023 tag';
+
+CREATE FUNCTION @extschema@.tenant_cache_fill_script() RETURNS text
+LANGUAGE c IMMUTABLE PARALLEL SAFE
+AS 'MODULE_PATHNAME', 'tenant_cache_fill_script';
+COMMENT ON FUNCTION @extschema@.tenant_cache_fill_script() IS
+    'Lua script by which any client of Redis stores a value that it has read from the tables, unless it is too old; docs/guarded-fill.md says what it is called with. It changes with the version of the extension';
 
 REVOKE ALL ON FUNCTION
     @extschema@.tenant_cache_get(text, text),
     @extschema@.tenant_cache_set(text, jsonb, integer, text[]),
-    @extschema@.tenant_cache_delete(text)
+    @extschema@.tenant_cache_delete(text),
+    @extschema@.tenant_cache_fetch(text, text, integer, text[]),
+    @extschema@.tenant_cache_invalidate(text),
+    @extschema@.tenant_cache_invalidate_tag(text),
+    @extschema@.tenant_cache_fill_script()
 FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION
     @extschema@.tenant_cache_get(text, text),
     @extschema@.tenant_cache_set(text, jsonb, integer, text[]),
-    @extschema@.tenant_cache_delete(text)
+    @extschema@.tenant_cache_delete(text),
+    @extschema@.tenant_cache_fetch(text, text, integer, text[]),
+    @extschema@.tenant_cache_invalidate(text),
+    @extschema@.tenant_cache_invalidate_tag(text),
+    @extschema@.tenant_cache_fill_script()
 TO tenancy_app, tenancy_admin;
 GRANT EXECUTE ON FUNCTION @extschema@.tenant_cache_get(text, text) TO tenancy_operator;

@@ -149,6 +149,7 @@ try_call(const CacheCommand *command, CacheReply *reply)
 bool
 cache_call(const CacheCommand *command, CacheReply *reply)
 {
+	memset(reply, 0, sizeof(*reply));
 	if (tenancy_redis_url[0] == '\0' || !breaker_allows(SINK_CACHE))
 		return false;
 	if (!try_call(command, reply))
@@ -161,4 +162,29 @@ cache_call(const CacheCommand *command, CacheReply *reply)
 		ereport(DEBUG1,
 				(errmsg_internal("Redis refused a command: %s", reply->text ? reply->text : "")));
 	return !reply->is_error;
+}
+
+/* Runs a script by its name, then by its text if the server does not know it. */
+bool
+cache_run_script(RedisScript *script, CacheCommand *command, CacheReply *reply)
+{
+	command->argv[0] = "EVALSHA";
+	command->argv[1] = redis_script_sha(script);
+	if (command->lengths != NULL)
+	{
+		command->lengths[0] = strlen(command->argv[0]);
+		command->lengths[1] = REDIS_SHA_LENGTH;
+	}
+	if (cache_call(command, reply))
+		return true;
+	if (!reply->is_error || reply->text == NULL || strncmp(reply->text, "NOSCRIPT", 8) != 0)
+		return false;
+	command->argv[0] = "EVAL";
+	command->argv[1] = script->text;
+	if (command->lengths != NULL)
+	{
+		command->lengths[0] = strlen(command->argv[0]);
+		command->lengths[1] = strlen(script->text);
+	}
+	return cache_call(command, reply);
 }

@@ -145,6 +145,13 @@ compat_find_setting(const char *name)
 }
 #endif
 
+/* Number of this backend's transaction. */
+#if PG_VERSION_NUM >= 170000
+#define compat_local_xid() (MyProc->vxid.lxid)
+#else
+#define compat_local_xid() (MyProc->lxid)
+#endif
+
 /* 18 lets a library tell its version. */
 #if PG_VERSION_NUM >= 180000
 #define COMPAT_MODULE_MAGIC PG_MODULE_MAGIC_EXT(.name = "pg_tenancy", .version = TENANCY_VERSION)

@@ -13,8 +13,10 @@
 bool  tenancy_allow_suspended = false;
 int	  tenancy_bulk_actions = 2000;
 int	  tenancy_bulk_bytes = 5120;
-int	  tenancy_default_placement = PLACEMENT_DEDICATED;
+int	  tenancy_cache_guard_time = 300;
+int	  tenancy_cache_wait = 100;
 char *tenancy_current_tenant = NULL;
+int	  tenancy_default_placement = PLACEMENT_DEDICATED;
 int	  tenancy_dirty_mem = 65536;
 int	  tenancy_document_timeout = 30000;
 bool  tenancy_extend_plugin_list = true;
@@ -196,6 +198,14 @@ define_search_settings(void)
 static void
 define_redis_settings(void)
 {
+	DefineCustomIntVariable(
+		"tenancy.cache_guard_time", "How long a change keeps older values out of the cache.",
+		"Values that were read earlier than a sixth of this ago may be refused.",
+		&tenancy_cache_guard_time, 300, 6, 3600, PGC_SIGHUP, GUC_UNIT_S, NULL, NULL, NULL);
+	DefineCustomIntVariable(
+		"tenancy.cache_wait",
+		"How long tenant_cache_fetch waits for another session that makes the same value.", NULL,
+		&tenancy_cache_wait, 100, 0, 60000, PGC_USERSET, GUC_UNIT_MS, NULL, NULL, NULL);
 	DefineCustomStringVariable("tenancy.redis_auth_file",
 							   "File with the Redis credentials: password or user:password, on one "
 							   "line.",

@@ -34,7 +34,9 @@ typedef enum SessionPath
 
 extern bool	 tenancy_allow_suspended;
 extern int	 tenancy_bulk_actions;
-extern int	 tenancy_bulk_bytes; /* kB */
+extern int	 tenancy_bulk_bytes;	   /* kB */
+extern int	 tenancy_cache_guard_time; /* s */
+extern int	 tenancy_cache_wait;	   /* ms */
 extern char *tenancy_current_tenant;
 extern int	 tenancy_default_placement; /* IndexPlacement */
 extern int	 tenancy_dirty_mem;			/* kB */

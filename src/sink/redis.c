@@ -7,27 +7,53 @@
  */
 #include "postgres.h"
 
+#include "access/transam.h"
 #include "lib/ilist.h"
+#include "miscadmin.h"
 #include "utils/memutils.h"
 
 #include "common/guc.h"
 #include "sink/redis_keys.h"
+#include "sink/redis_mark.h"
+#include "sink/redis_scripts.h"
 #include "sink/redis_server.h"
 #include "sink/template.h"
 #include "sink/text.h"
 
-#define KEYS_PER_UNLINK 500
+#define KEYS_PER_SCRIPT 100
+#define TAGS_PER_SCRIPT 50
+#define TAG_BUDGET 250	/* members that one script drops: others wait for it */
+#define FLOORS_MOST 500 /* of one tenant in a batch: with more, the tenant has one for all */
 
-/* A batch whose replies are awaited. */
+/* A key to unlink or a tag to drop, and the transactions because of which. */
+typedef struct Victim
+{
+	char	   *name; /* in Redis; NULL: only the tenant's floor is raised */
+	const char *tenant;
+	uint64		low;
+	uint64		high; /* 0: no floor */
+} Victim;
+
+typedef struct Victims
+{
+	int		n;
+	int		room;
+	int		next; /* first that is not done */
+	Victim *all;
+} Victims;
+
+/* A batch: its keys, then its tags, a few in each script, one script at a time. */
 typedef struct CacheBatch
 {
 	dlist_node	  node;
 	MemoryContext context; /* holds this and what it points to */
+	MemoryContext command; /* of the script being made */
 	SinkBatch	 *batch;
-	List		 *keys;		   /* to unlink */
-	List		 *tags;		   /* sets to run the script on, each once */
-	int			  awaited;	   /* replies */
-	bool		  script_lost; /* the server did not know the script */
+	Victims		  keys;
+	Victims		  tags;
+	Victims		 *sent;		   /* whose script is under way */
+	bool		  awaited;	   /* its reply is */
+	bool		  script_lost; /* the server did not know it */
 	SinkOutcome	  outcome;
 } CacheBatch;
 
@@ -46,13 +72,14 @@ lost_connection(const char *error)
 {
 	dlist_iter iter;
 
+	redis_mark_lost();
 	dlist_foreach (iter, &batches)
 	{
 		CacheBatch *cache = dlist_container(CacheBatch, node, iter.cur);
 
-		if (cache->awaited == 0)
+		if (!cache->awaited)
 			continue;
-		cache->awaited = 0;
+		cache->awaited = false;
 		cache->script_lost = false;
 		cache->outcome = SINK_AGAIN;
 		cache->batch->unreachable = true;
@@ -76,17 +103,20 @@ cache_identity(void)
 	return NULL;
 }
 
-/* Takes a reply; the worst one decides. */
+/* Takes the reply to a script: how many it has done. */
 static void
 took_reply(void *arg, int index, RedisReplyType type, int64 integer, const char *text,
 		   size_t length)
 {
 	CacheBatch *cache = arg;
 
-	cache->awaited--;
+	cache->awaited = false;
 	redis_server_progress();
 	if (type != REDIS_ERROR)
+	{
+		cache->sent->next += integer;
 		return;
+	}
 	if (strncmp(text, "NOSCRIPT", 8) == 0)
 	{
 		cache->script_lost = true;
@@ -106,9 +136,23 @@ refuse(SinkItem *item, const char *tmpl)
 				   "template \"%s\" has a column that is not in the key", tmpl);
 }
 
-/* Appends what each template gives for the item, as a key or as a tag's set. */
-static List *
-expand_all(List *list, SinkItem *item, int ntemplates, char **templates,
+/* Adds a key or a tag's set. */
+static void
+add_victim(Victims *victims, char *name, const char *tenant, uint64 low, uint64 high)
+{
+	if (victims->n == victims->room)
+	{
+		victims->room = victims->room > 0 ? victims->room * 2 : 64;
+		victims->all = victims->all == NULL
+						   ? palloc(victims->room * sizeof(Victim))
+						   : repalloc_huge(victims->all, victims->room * sizeof(Victim));
+	}
+	victims->all[victims->n++] = (Victim){.name = name, .tenant = tenant, .low = low, .high = high};
+}
+
+/* Adds what each template gives for the item, as a key or as a tag's set. */
+static void
+expand_all(Victims *victims, SinkItem *item, int ntemplates, char **templates,
 		   char *(*name)(const char *tenant, const char *key))
 {
 	StringInfoData text;
@@ -124,10 +168,10 @@ expand_all(List *list, SinkItem *item, int ntemplates, char **templates,
 		}
 		/* no cached value has a key with # in front: such names are the tags' own */
 		if (name != redis_tenant_key || text.data[0] != '#')
-			list = lappend(list, name(item->target->tenant, text.data));
+			add_victim(victims, name(item->target->tenant, text.data), item->target->tenant,
+					   item->xid_range[0], item->xid_range[1]);
 	}
 	pfree(text.data);
-	return list;
 }
 
 /* Collects the keys and tags of one item. */
@@ -136,80 +180,82 @@ collect_item(CacheBatch *cache, SinkItem *item)
 {
 	const SinkTarget *target = item->target;
 
+	if (item->xid_range[0] == 0) /* not known: whatever has ended by now */
+		item->xid_range[1] = U64FromFullTransactionId(ReadNextFullTransactionId()) - 1;
 	if (item->action == SINK_FORGET_TENANT)
 	{
-		cache->tags = lappend(cache->tags, redis_tag_key(item->key, ""));
+		add_victim(&cache->tags, redis_tag_key(item->key, ""), item->key, item->xid_range[0],
+				   item->xid_range[1]);
 		return;
 	}
-	cache->keys =
-		expand_all(cache->keys, item, target->ncache_keys, target->cache_keys, redis_tenant_key);
-	cache->tags =
-		expand_all(cache->tags, item, target->ncache_tags, target->cache_tags, redis_tag_key);
+	expand_all(&cache->keys, item, target->ncache_keys, target->cache_keys, redis_tenant_key);
+	expand_all(&cache->tags, item, target->ncache_tags, target->cache_tags, redis_tag_key);
 }
 
-/* Order of two strings in a list. */
+/* Order by name, which begins with the tenant's. */
 static int
-compare_cells(const ListCell *a, const ListCell *b)
+compare_victims(const void *a, const void *b)
 {
-	return strcmp(lfirst(a), lfirst(b));
+	return strcmp(((const Victim *) a)->name, ((const Victim *) b)->name);
 }
 
-/* Leaves each string once. */
-static List *
-distinct(List *list)
-{
-	List	 *result = NIL;
-	ListCell *cell;
-
-	list_sort(list, compare_cells);
-	foreach (cell, list)
-		if (result == NIL || strcmp(llast(result), lfirst(cell)) != 0)
-			result = lappend(result, lfirst(cell));
-	return result;
-}
-
-/* Queues a command whose reply the batch waits for. */
+/* Takes one range of transactions into another. */
 static void
-send(CacheBatch *cache, RedisConn *conn, int argc, const char **argv)
+widen(Victim *victim, const Victim *other)
 {
-	cache->awaited++;
-	redis_command(conn, argc, argv, NULL);
+	victim->low = Min(victim->low, other->low);
+	victim->high = Max(victim->high, other->high);
 }
 
-/* Queues UNLINKs of all keys. */
+/* Leaves each name once. */
 static void
-send_keys(CacheBatch *cache, RedisConn *conn)
+make_distinct(Victims *victims)
 {
-	const char *argv[KEYS_PER_UNLINK + 1] = {"UNLINK"};
-	int			argc = 1;
-	ListCell   *cell;
+	int n = 0;
 
-	foreach (cell, cache->keys)
-	{
-		argv[argc++] = lfirst(cell);
-		if (argc <= KEYS_PER_UNLINK)
-			continue;
-		send(cache, conn, argc, argv);
-		argc = 1;
-	}
-	if (argc > 1)
-		send(cache, conn, argc, argv);
+	if (victims->n > 1)
+		qsort(victims->all, victims->n, sizeof(Victim), compare_victims);
+	for (int i = 0; i < victims->n; i++)
+		if (n > 0 && strcmp(victims->all[n - 1].name, victims->all[i].name) == 0)
+			widen(&victims->all[n - 1], &victims->all[i]);
+		else
+			victims->all[n++] = victims->all[i];
+	victims->n = n;
 }
 
-/* Queues the script for all tags: by its SHA, or the text of it. */
+/* Gives the keys from..to, of one tenant, one floor instead of many; it is raised before them. */
 static void
-send_tags(CacheBatch *cache, RedisConn *conn, bool by_sha)
+share_floor(Victims *result, const Victims *keys, int from, int to)
 {
-	ListCell *cell;
+	bool   share = to - from > FLOORS_MOST;
+	Victim floor = keys->all[from];
 
-	foreach (cell, cache->tags)
-	{
-		const char *argv[] = {by_sha ? "EVALSHA" : "EVAL",
-							  by_sha ? redis_server_script_sha() : redis_invalidate_tag_script, "1",
-							  lfirst(cell)};
+	for (int i = from; share && i < to; i++)
+		widen(&floor, &keys->all[i]);
+	if (share)
+		add_victim(result, NULL, floor.tenant, floor.low, floor.high);
+	for (int i = from; i < to; i++)
+		add_victim(result, keys->all[i].name, floor.tenant, keys->all[i].low,
+				   share ? 0 : keys->all[i].high);
+}
 
-		send(cache, conn, lengthof(argv), argv);
-	}
+/* A load of many rows must not leave a floor for each in Redis. */
+static void
+share_floors(Victims *keys)
+{
+	Victims result = {0};
+	int		from = 0;
+
+	if (keys->n <= FLOORS_MOST)
+		return;
+	for (int i = 1; i <= keys->n; i++)
+		if (i == keys->n || strcmp(keys->all[i].tenant, keys->all[from].tenant) != 0)
+		{
+			share_floor(&result, keys, from, i);
+			from = i;
+		}
+	pfree(keys->all);
+	*keys = result;
 }
 
 /* Makes the batch's state, with its own memory. */
@@ -222,14 +268,121 @@ make_cache_batch(SinkBatch *batch)
 	CacheBatch	 *cache = palloc0(sizeof(CacheBatch));
 
 	cache->context = context;
+	cache->command = AllocSetContextCreate(context, "cache command", ALLOCSET_DEFAULT_SIZES);
 	cache->batch = batch;
 	cache->outcome = SINK_DONE;
 	for (int i = 0; i < batch->nitems; i++)
 		if (batch->items[i].outcome == SINK_PENDING)
 			collect_item(cache, &batch->items[i]);
-	cache->tags = distinct(cache->tags);
+	make_distinct(&cache->keys);
+	make_distinct(&cache->tags);
+	share_floors(&cache->keys);
 	MemoryContextSwitchTo(old);
 	return cache;
+}
+
+/* A script's words, under construction. */
+typedef struct Call
+{
+	int			argc;
+	const char *argv[4 + KEYS_PER_SCRIPT * 6 + TAGS_PER_SCRIPT * 5];
+} Call;
+
+/* Begins a call of a script with that many keys. */
+static void
+begin_call(Call *call, RedisScript *script, bool by_text, int nkeys)
+{
+	call->argc = 0;
+	call->argv[call->argc++] = by_text ? "EVAL" : "EVALSHA";
+	call->argv[call->argc++] = by_text ? script->text : redis_script_sha(script);
+	call->argv[call->argc++] = psprintf("%d", nkeys);
+}
+
+/* Adds the ranges of the victims. */
+static void
+add_ranges(Call *call, const Victim *victims, int n)
+{
+	for (int i = 0; i < n; i++)
+	{
+		call->argv[call->argc++] = psprintf(UINT64_FORMAT, victims[i].low);
+		call->argv[call->argc++] = psprintf(UINT64_FORMAT, victims[i].high);
+	}
+}
+
+/* Adds the names that a key's script needs. */
+static void
+add_key(Call *call, const Victim *victim)
+{
+	char *all = redis_tag_key(victim->tenant, "");
+	char *name = victim->name != NULL ? victim->name : all;
+	char *floor = redis_beside(victim->tenant, "floor", name);
+
+	call->argv[call->argc++] = victim->name != NULL ? name : floor;
+	call->argv[call->argc++] = floor;
+	call->argv[call->argc++] = redis_beside(victim->tenant, "lease", name);
+	call->argv[call->argc++] = all;
+}
+
+/* Adds the names that a tag's script needs. */
+static void
+add_tag(Call *call, const Victim *victim)
+{
+	call->argv[call->argc++] = victim->name;
+	call->argv[call->argc++] = redis_beside(victim->tenant, "floor", victim->name);
+	call->argv[call->argc++] = redis_tag_key(victim->tenant, "");
+}
+
+/* Makes the call for the next keys, or tags. */
+static void
+make_call(CacheBatch *cache, Call *call, bool by_text)
+{
+	Victims *victims = cache->sent;
+	bool	 keys = victims == &cache->keys;
+	Victim	*first = &victims->all[victims->next];
+	int		 n = Min(victims->n - victims->next, keys ? KEYS_PER_SCRIPT : TAGS_PER_SCRIPT);
+
+	begin_call(call, keys ? &redis_unlink_script : &redis_drop_tags_script, by_text,
+			   n * (keys ? 4 : 3));
+	for (int i = 0; i < n; i++)
+		keys ? add_key(call, &first[i]) : add_tag(call, &first[i]);
+	call->argv[call->argc++] = psprintf("%d", tenancy_cache_guard_time * 1000);
+	if (!keys)
+		call->argv[call->argc++] = psprintf("%d", TAG_BUDGET);
+	add_ranges(call, first, n);
+}
+
+/* Sends the next script; by its text to a server that forgot it. */
+static void
+send_next(CacheBatch *cache)
+{
+	RedisConn	 *conn = redis_server_conn();
+	MemoryContext old;
+	Call		  call;
+
+	if (conn == NULL)
+	{
+		cache->outcome = SINK_AGAIN;
+		cache->batch->unreachable = true;
+		return;
+	}
+	cache->sent = cache->keys.next < cache->keys.n ? &cache->keys : &cache->tags;
+	MemoryContextReset(cache->command);
+	old = MemoryContextSwitchTo(cache->command);
+	make_call(cache, &call, cache->script_lost);
+	MemoryContextSwitchTo(old);
+	cache->script_lost = false;
+	cache->awaited = true;
+	redis_expect(conn, took_reply, cache);
+	redis_command(conn, call.argc, call.argv, NULL);
+	redis_server_poll();
+}
+
+/* True if there is something to send. */
+static bool
+has_more(const CacheBatch *cache)
+{
+	return cache->outcome == SINK_DONE &&
+		   (cache->keys.next < cache->keys.n || cache->tags.next < cache->tags.n);
 }
 
 /* Sends a batch. */
@@ -237,40 +390,17 @@ static void
 cache_submit(SinkBatch *batch)
 {
 	CacheBatch *cache = make_cache_batch(batch);
-	RedisConn  *conn = redis_server_conn();
 	const char *error;
 
 	batch->private = cache;
 	dlist_push_tail(&batches, &cache->node);
-	if (conn == NULL)
-	{
-		redis_server_health(&error);
-		cache->outcome = SINK_AGAIN;
-		batch->unreachable = true;
+	if (has_more(cache))
+		send_next(cache);
+	if (cache->outcome == SINK_DONE || cache->awaited)
+		return;
+	redis_server_health(&error);
+	if (batch->error[0] == '\0')
 		strlcpy(batch->error, error[0] != '\0' ? error : "there is no connection", SINK_REASON_MAX);
-		return;
-	}
-	redis_expect(conn, took_reply, cache);
-	send_keys(cache, conn);
-	send_tags(cache, conn, true);
-	redis_server_poll();
-}
-
-/* Sends the script itself to a server that forgot it. */
-static void
-resend_tags(CacheBatch *cache)
-{
-	RedisConn *conn = redis_server_conn();
-
-	cache->script_lost = false;
-	if (conn == NULL)
-	{
-		cache->outcome = SINK_AGAIN;
-		return;
-	}
-	redis_expect(conn, took_reply, cache);
-	send_tags(cache, conn, false);
-	redis_server_poll();
 }
 
 /* Ends the open items and frees the batch's state. */
@@ -302,18 +432,22 @@ cache_finished(SinkBatch *batch)
 
 	if (cache == NULL)
 		return true;
-	if (cache->awaited == 0 && cache->script_lost)
-		resend_tags(cache);
-	if (cache->awaited > 0)
+	while (!cache->awaited && has_more(cache)) /* a reply may come while it is being sent */
+	{
+		CHECK_FOR_INTERRUPTS();
+		send_next(cache);
+	}
+	if (cache->awaited)
 		return false;
 	settle(cache);
 	return true;
 }
 
-/* Redis needs no upkeep. */
+/* Keeps the mark that backends store values by. */
 static bool
 cache_housekeep(void)
 {
+	redis_mark_keep();
 	return false;
 }
 

@@ -1,9 +1,14 @@
 /*
  * redis_keys.h
- *		Names of a tenant's keys, and the script that drops the keys of a tag.
+ *		Names of a tenant's keys.
  *
  *		tenant:NAME:KEY        a cached value, as the application sees it
  *		tenant:NAME:#tag:TAG   sorted set: the keys that carry TAG, score = when they expire
+ *
+ *		tenant:NAME:#floor:X   which transactions changed X lately; X is KEY or #tag:TAG
+ *		tenant:NAME:#lease:KEY who is about to store KEY
+ *		tenant:NAME:#cost:KEY  milliseconds that the query took that made KEY
+ *		tenant:#mark:OID       a snapshot that values must be as new as
  *
  * The tag "" holds every key of the tenant.
  */
@@ -12,8 +17,7 @@
 
 extern char *redis_tenant_key(const char *tenant, const char *key);
 extern char *redis_tag_key(const char *tenant, const char *tag);
-
-/* Lua: KEYS[1] = tag's set; unlinks its members and itself, returns how many. */
-extern const char *const redis_invalidate_tag_script;
+extern char *redis_beside(const char *tenant, const char *what, const char *name);
+extern char *redis_mark_key(Oid database);
 
 #endif

@@ -15,11 +15,9 @@
 
 #include "common/guc.h"
 #include "sink/backoff.h"
-#include "sink/redis_keys.h"
+#include "sink/redis_scripts.h"
 #include "sink/redis_server.h"
 #include "sink/text.h"
-
-#define SHA_LENGTH 40
 
 static RedisConn	   *conn = NULL;
 static RedisLostHandler on_lost = NULL;
@@ -31,7 +29,7 @@ static bool				busy = false; /* a reply is awaited */
 static bool				opened = false;
 static SinkHealth		health = SINK_CONNECTING;
 static char				last_error[SINK_REASON_MAX];
-static char				script_sha[SHA_LENGTH + 1];
+static bool				knows_scripts = false;
 
 /* True if an error reply means that we may not do that. */
 bool
@@ -85,11 +83,9 @@ static void
 took_script(void *arg, int index, RedisReplyType type, int64 integer, const char *text,
 			size_t length)
 {
-	script_sha[0] = '\0';
 	last_error[0] = '\0';
-	if (type == REDIS_STRING && length == SHA_LENGTH)
-		strlcpy(script_sha, text, sizeof(script_sha));
-	else
+	knows_scripts = type == REDIS_STRING && length == REDIS_SHA_LENGTH;
+	if (!knows_scripts)
 		sink_set_textf(last_error, sizeof(last_error), "%s",
 					   text != NULL ? text : "SCRIPT LOAD has an unexpected answer");
 }
@@ -98,7 +94,7 @@ took_script(void *arg, int index, RedisReplyType type, int64 integer, const char
 static void
 try_connect(void)
 {
-	const char *argv[] = {"SCRIPT", "LOAD", redis_invalidate_tag_script};
+	const char *argv[] = {"SCRIPT", "LOAD", redis_unlink_script.text};
 	char		error[REDIS_ERROR_MAX];
 
 	if (!opened || conn != NULL || sink_backoff_left(&backoff) > 0)
@@ -109,7 +105,7 @@ try_connect(void)
 		become(error);
 		return;
 	}
-	script_sha[0] = '\0';
+	knows_scripts = false;
 	redis_expect(conn, took_script, NULL);
 	redis_command(conn, lengthof(argv), argv, NULL);
 	last_progress = GetCurrentTimestamp();
@@ -135,7 +131,7 @@ watch_socket(void)
 static void
 end_connecting(void)
 {
-	if (script_sha[0] == '\0')
+	if (!knows_scripts)
 	{
 		char error[SINK_REASON_MAX];
 
@@ -255,11 +251,4 @@ redis_server_progress(void)
 {
 	sink_backoff_reset(&backoff);
 	last_progress = GetCurrentTimestamp();
-}
-
-/* SHA1 of redis_invalidate_tag_script. */
-const char *
-redis_server_script_sha(void)
-{
-	return script_sha;
 }

@@ -21,8 +21,6 @@ extern pgsocket	  redis_server_event_fd(void);
 extern RedisConn *redis_server_conn(void);
 /* A reply has come: the time for the next one starts again. */
 extern void redis_server_progress(void);
-/* SHA1 of redis_invalidate_tag_script. */
-extern const char *redis_server_script_sha(void);
 /* True if an error reply means that we may not do that. */
 extern bool redis_is_denial(const char *error);
 

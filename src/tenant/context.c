@@ -13,18 +13,26 @@
 #include "fmgr.h"
 #include "miscadmin.h"
 #include "storage/lmgr.h"
+#include "storage/proc.h"
 #include "storage/sinval.h"
 #include "utils/builtins.h"
 #include "utils/inval.h"
+#include "utils/memutils.h"
+#include "utils/snapmgr.h"
 
 #include "common/args.h"
+#include "common/compat.h"
 #include "common/guc.h"
+#include "common/xid.h"
 #include "tenant/limits.h"
 #include "tenant/tenant.h"
 
 PG_FUNCTION_INFO_V1(tenant_use);
 PG_FUNCTION_INFO_V1(tenant_current);
 PG_FUNCTION_INFO_V1(tenant_reset);
+
+static LocalTransactionId used_in = InvalidLocalTransactionId;
+static char				 *used_with = NULL; /* in used_in's memory */
 
 /* Sets search_path until the end of the transaction. */
 static void
@@ -73,6 +81,30 @@ tenancy_tenant_set_current(const char *name, const char *schema)
 	tenancy_set_current_tenant(name);
 }
 
+/*
+ * Remembers what was visible at the first tenant_use() of a transaction: what is read after
+ * it is as new as that.
+ */
+static void
+remember_snapshot(void)
+{
+	MemoryContext old;
+
+	if (used_in == compat_local_xid() || !ActiveSnapshotSet())
+		return;
+	old = MemoryContextSwitchTo(TopTransactionContext);
+	used_with = tenancy_snapshot_text(GetActiveSnapshot(), false);
+	MemoryContextSwitchTo(old);
+	used_in = compat_local_xid();
+}
+
+/* Snapshot of the first tenant_use() of this transaction, or NULL. */
+const char *
+tenancy_tenant_snapshot(void)
+{
+	return used_in == compat_local_xid() ? used_with : NULL;
+}
+
 /* Makes a tenant the one of this transaction. */
 Datum
 tenant_use(PG_FUNCTION_ARGS)
@@ -87,6 +119,7 @@ tenant_use(PG_FUNCTION_ARGS)
 	find_and_lock(name, &tenant);
 	tenancy_limits_check(&tenant);
 	tenancy_limits_end();
+	remember_snapshot();
 	if (tenancy_tenant_current_name() == NULL)
 		tenancy_set_outer_search_path(namespace_search_path);
 	tenancy_tenant_set_current(tenant.name, NameStr(tenant.schema));

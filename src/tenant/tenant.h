@@ -39,6 +39,11 @@ extern void tenancy_tenant_require_usable(const char *name, Tenant *out);
 extern void tenancy_tenant_require_current(Tenant *out);
 /* Name of the tenant that tenant_use() set, or NULL. */
 extern const char *tenancy_tenant_current_name(void);
+/*
+ * Snapshot, as text, of the first tenant_use() of this transaction: statements after it see as
+ * much.  NULL: there was none.
+ */
+extern const char *tenancy_tenant_snapshot(void);
 /* Makes a tenant the one of this transaction. */
 extern void tenancy_tenant_set_current(const char *name, const char *schema);
 /* What tenant_reset() does. */

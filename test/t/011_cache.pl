@@ -34,7 +34,7 @@ sub left
 {
 	my ($tenant, $expected, $name) = @_;
 	ok(sync_wait($node, 'postgres', 60), "$name: in the sink");
-	is(join(' ', map { s/^tenant:$tenant://r } grep { !/:#tag:/ } $redis->keys("tenant:$tenant:*")), $expected, $name);
+	is(join(' ', map { s/^tenant:$tenant://r } grep { !/:#/ } $redis->keys("tenant:$tenant:*")), $expected, $name);
 	return;
 }
 

@@ -1,0 +1,130 @@
+/*
+ * arguments.c
+ *		What the functions tenant_cache_* are called with.
+ */
+#include "postgres.h"
+
+#include "catalog/pg_type.h"
+#include "fmgr.h"
+#include "mb/pg_wchar.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+
+#include "cache/cache.h"
+#include "common/args.h"
+#include "sink/redis_keys.h"
+
+#define NAME_MAX_BYTES 512
+#define VALUE_MAX_BYTES (16 * 1024 * 1024)
+#define TTL_MAX 2592000 /* seconds */
+#define TAGS_MAX 100
+
+/* Refuses a key or tag that is too long or has control characters. */
+static void
+check_name(const char *what, const char *name)
+{
+	size_t length = strlen(name);
+
+	if (length > NAME_MAX_BYTES)
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						errmsg("cache %s is longer than %d bytes", what, NAME_MAX_BYTES)));
+	for (size_t i = 0; i < length; i++)
+		if ((unsigned char) name[i] < ' ' || name[i] == '\177')
+			ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+							errmsg("cache %s must not contain control characters", what)));
+}
+
+/* Key in Redis; '#' is where the names of the tags' sets begin. */
+char *
+cache_arg_key(FunctionCallInfo fcinfo, const Tenant *tenant)
+{
+	char *key = tenancy_arg_text(fcinfo, 0, "key");
+
+	if (key[0] == '\0')
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("cache key must not be empty")));
+	if (key[0] == '#')
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						errmsg("cache key must not begin with \"#\"")));
+	check_name("key", key);
+	key = redis_tenant_key(tenant->name, key);
+	return pg_server_to_any(key, strlen(key), PG_UTF8);
+}
+
+/* Seconds that a value is kept. */
+int
+cache_arg_ttl(FunctionCallInfo fcinfo, int n)
+{
+	int ttl;
+
+	tenancy_arg_required(fcinfo, n, "ttl");
+	ttl = PG_GETARG_INT32(n);
+	if (ttl < 1 || ttl > TTL_MAX)
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						errmsg("ttl must be between 1 and %d seconds", TTL_MAX)));
+	return ttl;
+}
+
+/* JSON text of a value as plain clients read it: UTF-8. */
+char *
+cache_value_text(Jsonb *value, size_t *length)
+{
+	char *text = JsonbToCString(NULL, &value->root, VARSIZE(value));
+	text = pg_server_to_any(text, strlen(text), PG_UTF8);
+	*length = strlen(text);
+	if (*length > VALUE_MAX_BYTES)
+		ereport(ERROR, (errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+						errmsg("value is larger than %d MB", VALUE_MAX_BYTES / 1024 / 1024)));
+	return text;
+}
+
+/* Key of a tag's set. */
+char *
+cache_tag_set(const Tenant *tenant, const char *tag)
+{
+	char *key = redis_tag_key(tenant->name, tag);
+
+	return pg_server_to_any(key, strlen(key), PG_UTF8);
+}
+
+/* Keys of the tags' sets, that of the tag "" first. */
+char **
+cache_arg_tags(FunctionCallInfo fcinfo, int n, const Tenant *tenant, int *count)
+{
+	Datum *tags = NULL;
+	bool  *nulls = NULL;
+	int	   ntags = 0;
+	char **sets;
+
+	if (!PG_ARGISNULL(n))
+		deconstruct_array(PG_GETARG_ARRAYTYPE_P(n), TEXTOID, -1, false, TYPALIGN_INT, &tags, &nulls,
+						  &ntags);
+	if (ntags > TAGS_MAX)
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						errmsg("a cached value can have at most %d tags", TAGS_MAX)));
+	sets = palloc(sizeof(char *) * (ntags + 1));
+	sets[0] = cache_tag_set(tenant, "");
+	for (int i = 0; i < ntags; i++)
+	{
+		char *tag;
+
+		if (nulls[i])
+			ereport(ERROR, (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+							errmsg("cache tag must not be null")));
+		tag = TextDatumGetCString(tags[i]);
+		check_name("tag", tag);
+		sets[i + 1] = cache_tag_set(tenant, tag);
+	}
+	*count = ntags + 1;
+	return sets;
+}
+
+/* Key of the set of a tag. */
+char *
+cache_arg_tag(FunctionCallInfo fcinfo, int n, const Tenant *tenant)
+{
+	char *tag = tenancy_arg_text(fcinfo, n, "tag");
+
+	check_name("tag", tag);
+	return cache_tag_set(tenant, tag);
+}

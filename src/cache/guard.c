@@ -1,0 +1,259 @@
+/*
+ * guard.c
+ *		Stores values, but none that is older than a change that the cache sink has dealt with.
+ *
+ * README.md says why this holds.
+ */
+#include "postgres.h"
+
+#include "access/xact.h"
+#include "access/xlog.h"
+#include "miscadmin.h"
+#include "utils/builtins.h"
+#include "utils/memutils.h"
+
+#include "cache/cache.h"
+#include "common/guc.h"
+#include "sink/redis_keys.h"
+#include "sync/shared.h"
+
+#define LEASES_KEPT 32
+
+PG_FUNCTION_INFO_V1(tenant_cache_fill_script);
+
+/*
+ * KEYS: value, lease, mark, cost, floor of the key, then for each tag its set and its floor.
+ * ARGV: value, seconds, token or '', snapshot, whether the mark must be there, ms or ''.
+ *
+ * A set's score is when the key has expired for sure, and the set outlives every key in it.
+ * The value comes last: if a set cannot be written, nothing is stored that no tag would find.
+ */
+static RedisScript fill_script = {
+	"if ARGV[3] ~= '' then\n"
+	"  if redis.call('GET', KEYS[2]) ~= ARGV[3] then return -1 end\n"
+	"  redis.call('DEL', KEYS[2])\n"
+	"end\n"
+	"local function parse(text)\n"
+	"  local low, high, list = string.match(text, '^(%d+):(%d+):([%d,]*)$')\n"
+	"  local running = {}\n"
+	"  for id in string.gmatch(list, '%d+') do running[tonumber(id)] = true end\n"
+	"  return tonumber(low), tonumber(high), running\n"
+	"end\n"
+	"local low, high, running = parse(ARGV[4])\n"
+	"local function sees(first, last)\n"
+	"  if last < low then return true end\n"
+	"  if last >= high then return false end\n"
+	"  for id in pairs(running) do if id >= first and id <= last then return false end end\n"
+	"  return true\n"
+	"end\n"
+	"local mark = redis.call('GET', KEYS[3])\n"
+	"if mark then\n"
+	"  local _, last, ran = parse(mark)\n"
+	"  if high < last then return -2 end\n"
+	"  for id in pairs(running) do if id < last and not ran[id] then return -2 end end\n"
+	"elseif ARGV[5] == '1' then\n"
+	"  return -2\n"
+	"end\n"
+	"for i = 5, #KEYS, 2 do\n"
+	"  local floor = redis.call('GET', KEYS[i])\n"
+	"  if floor then\n"
+	"    local a, b, c, d = string.match(floor, '^(%d+) (%d+) (%d+) (%d+) %d+$')\n"
+	"    if not d or not sees(tonumber(a), tonumber(b)) or not sees(tonumber(c), tonumber(d)) "
+	"then\n"
+	"      return -3\n"
+	"    end\n"
+	"  end\n"
+	"end\n"
+	"local ttl = tonumber(ARGV[2])\n"
+	"local now = tonumber(redis.call('TIME')[1])\n"
+	"for i = 6, #KEYS, 2 do\n"
+	"  redis.call('ZREMRANGEBYSCORE', KEYS[i], '-inf', now)\n"
+	"  redis.call('ZADD', KEYS[i], now + ttl + 1, KEYS[1])\n"
+	"  if redis.call('TTL', KEYS[i]) < ttl + 2 then redis.call('EXPIRE', KEYS[i], ttl + 2) end\n"
+	"end\n"
+	"if ARGV[6] ~= '' then redis.call('SET', KEYS[4], ARGV[6], 'EX', ttl) end\n"
+	"redis.call('SET', KEYS[1], ARGV[1], 'EX', ttl)\n"
+	"return 1\n",
+	""};
+
+/* A lease of this session: the value may be stored if nobody has taken it away. */
+typedef struct Lease
+{
+	char *key;
+	char *snapshot; /* what is read after it sees as much */
+	char  token[LEASE_TOKEN_LENGTH + 1];
+} Lease;
+
+static Lease leases[LEASES_KEPT];
+static int	 next_lease = 0;
+
+/* The script that stores a value, for clients that fill the cache by themselves. */
+Datum
+tenant_cache_fill_script(PG_FUNCTION_ARGS)
+{
+	PG_RETURN_TEXT_P(cstring_to_text(fill_script.text));
+}
+
+/* True if the sink's mark must be there: everywhere but where there cannot be a sink. */
+static bool
+needs_mark(void)
+{
+	return RecoveryInProgress() || (tenancy_shared != NULL && wal_level >= WAL_LEVEL_LOGICAL);
+}
+
+/* False once the transaction has written: it sees what nobody else may ever see. */
+bool
+cache_may_fill(void)
+{
+	return !TransactionIdIsValid(GetTopTransactionIdIfAny());
+}
+
+/* Appends an argument. */
+static void
+add_argument(CacheCommand *command, const char *text, size_t length)
+{
+	command->argv[command->argc] = text;
+	command->lengths[command->argc++] = length;
+}
+
+/* Appends a string. */
+static void
+add_string(CacheCommand *command, const char *text)
+{
+	add_argument(command, text, strlen(text));
+}
+
+/* Appends the names of a fill's keys. */
+static void
+add_keys(CacheCommand *command, const CacheFill *fill)
+{
+	const char *tenant = fill->tenant->name;
+
+	add_string(command, fill->key);
+	add_string(command, redis_beside(tenant, "lease", fill->key));
+	add_string(command, redis_mark_key(MyDatabaseId));
+	add_string(command, redis_beside(tenant, "cost", fill->key));
+	add_string(command, redis_beside(tenant, "floor", fill->key));
+	for (int i = 0; i < fill->nsets; i++)
+	{
+		add_string(command, fill->sets[i]);
+		add_string(command, redis_beside(tenant, "floor", fill->sets[i]));
+	}
+}
+
+/* Stores a value; false: Redis did not answer, or it may be older than a change. */
+bool
+cache_fill(const CacheFill *fill)
+{
+	int			 most = 14 + 2 * fill->nsets;
+	CacheCommand command = {0, palloc(sizeof(char *) * most), palloc(sizeof(size_t) * most)};
+	CacheReply	 reply;
+
+	if (fill->snapshot == NULL || !cache_may_fill())
+		return false;
+	add_string(&command, "");
+	add_string(&command, "");
+	add_string(&command, psprintf("%d", 5 + 2 * fill->nsets));
+	add_keys(&command, fill);
+	add_argument(&command, fill->value, fill->length);
+	add_string(&command, psprintf("%d", fill->ttl));
+	add_string(&command, fill->token != NULL ? fill->token : "");
+	add_string(&command, fill->snapshot);
+	add_string(&command, needs_mark() ? "1" : "0");
+	add_string(&command, fill->cost >= 0 ? psprintf("%d", fill->cost) : "");
+	if (!cache_run_script(&fill_script, &command, &reply))
+		return false;
+	if (reply.integer != 1)
+		ereport(DEBUG1, (errmsg_internal("Redis key \"%s\" was not stored: " INT64_FORMAT,
+										 fill->key, reply.integer)));
+	return reply.integer == 1;
+}
+
+/* Makes a token that nobody else has. */
+void
+cache_lease_token(char *token)
+{
+	static const char digits[] = "0123456789abcdef";
+	uint8			  bytes[LEASE_TOKEN_LENGTH / 2];
+
+	if (!pg_strong_random(bytes, sizeof(bytes)))
+		ereport(ERROR,
+				(errcode(ERRCODE_INTERNAL_ERROR), errmsg("could not generate random bytes")));
+	for (int i = 0; i < lengthof(bytes); i++)
+	{
+		token[2 * i] = digits[bytes[i] >> 4];
+		token[2 * i + 1] = digits[bytes[i] & 15];
+	}
+	token[LEASE_TOKEN_LENGTH] = '\0';
+}
+
+/* Forgets a lease. */
+static void
+forget(Lease *lease)
+{
+	if (lease->key == NULL)
+		return;
+	pfree(lease->key);
+	pfree(lease->snapshot);
+	lease->key = lease->snapshot = NULL;
+}
+
+/* Lease of this session for a key, or NULL. */
+static Lease *
+find_lease(const char *key)
+{
+	for (int i = 0; i < LEASES_KEPT; i++)
+		if (leases[i].key != NULL && strcmp(leases[i].key, key) == 0)
+			return &leases[i];
+	return NULL;
+}
+
+/* Milliseconds that a lease lasts. */
+int
+cache_lease_life(void)
+{
+	return tenancy_cache_guard_time * 1000 / 6;
+}
+
+/* A value was not there: asks for the right to store it, which the next change takes away. */
+void
+cache_lease_take(const Tenant *tenant, const char *key)
+{
+	const char	*snapshot = tenancy_tenant_snapshot();
+	char		 token[LEASE_TOKEN_LENGTH + 1];
+	char		*name = redis_beside(tenant->name, "lease", key);
+	char		*life = psprintf("%d", cache_lease_life());
+	const char	*argv[] = {"SET", name, token, "NX", "PX", life};
+	CacheCommand command = {lengthof(argv), argv};
+	CacheReply	 reply;
+	Lease		*lease = find_lease(key);
+
+	if (snapshot == NULL || !cache_may_fill())
+		return;
+	cache_lease_token(token);
+	if (!cache_call(&command, &reply) || reply.text == NULL)
+		return; /* somebody else has it: the floors guard what we store */
+	if (lease == NULL)
+	{
+		lease = &leases[next_lease];
+		next_lease = (next_lease + 1) % LEASES_KEPT;
+	}
+	forget(lease);
+	lease->snapshot = MemoryContextStrdup(TopMemoryContext, snapshot);
+	lease->key = MemoryContextStrdup(TopMemoryContext, key);
+	strlcpy(lease->token, token, sizeof(lease->token));
+}
+
+/* Stores a value with the lease that the session has for it, if any. */
+void
+cache_lease_use(CacheFill *fill)
+{
+	Lease *lease = find_lease(fill->key);
+
+	fill->cost = -1;
+	if (lease == NULL)
+		return;
+	fill->token = pstrdup(lease->token);
+	fill->snapshot = pstrdup(lease->snapshot);
+	forget(lease);
+}

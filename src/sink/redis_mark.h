@@ -1,0 +1,13 @@
+/*
+ * redis_mark.h
+ *		The cache sink's mark in Redis: how new a value must be to be stored at all.
+ */
+#ifndef TENANCY_REDIS_MARK_H
+#define TENANCY_REDIS_MARK_H
+
+/* Called often, outside of transactions, while the server is READY. */
+extern void redis_mark_keep(void);
+/* The connection is gone. */
+extern void redis_mark_lost(void);
+
+#endif
