@@ -41,6 +41,30 @@ SELECT tenant_cache_set('a', '1', tags => array_fill('t'::text, ARRAY[100])), te
 SELECT tenant_cache_get('a', 'cache_two');
 SELECT tenant_cache_get('a', 'nix');
 SELECT tenant_cache_get('a', 'cache_two:a');
+-- fetch: without Redis it is the query, with all that is checked
+SELECT tenant_cache_fetch('a', 'SELECT to_jsonb(1)'), tenant_cache_fetch('a', 'SELECT ''{"b": 1, "a": 2}''::json', 60, '{x}');
+SELECT tenant_cache_fetch('a', 'SELECT NULL::jsonb') IS NULL, tenant_cache_fetch('a', 'SELECT to_jsonb(id) FROM t') IS NULL;
+INSERT INTO t VALUES (7);
+SELECT tenant_cache_fetch('a', 'SELECT to_jsonb(id) FROM t');
+SELECT tenant_cache_fetch('a', 'TABLE t');
+SELECT tenant_cache_fetch('a', 'SELECT to_jsonb(1), 2');
+SELECT tenant_cache_fetch('a', 'SELECT to_jsonb(g) FROM generate_series(1, 3) g');
+SELECT tenant_cache_fetch('a', 'SELECT to_jsonb(1); SELECT to_jsonb(2)');
+SELECT tenant_cache_fetch('a', 'DELETE FROM t');
+SELECT tenant_cache_fetch('a', 'SELECT to_jsonb(1/0)');
+SELECT tenant_cache_fetch('a', NULL);
+SELECT tenant_cache_fetch(NULL, 'SELECT to_jsonb(1)');
+SELECT tenant_cache_fetch('#a', 'SELECT to_jsonb(1)');
+SELECT tenant_cache_fetch('a', 'SELECT to_jsonb(1)', 0);
+SELECT tenant_cache_fetch('a', 'SELECT to_jsonb(1)', tags => '{NULL}');
+-- by pattern, by tag
+SELECT tenant_cache_invalidate('a*'), tenant_cache_invalidate_tag('x'), tenant_cache_invalidate_tag('') ;
+SELECT tenant_cache_invalidate(NULL);
+SELECT tenant_cache_invalidate('');
+SELECT tenant_cache_invalidate('#tag:*');
+SELECT tenant_cache_invalidate_tag(NULL);
+SELECT tenant_cache_invalidate_tag(E'a\n');
+SELECT tenant_cache_fill_script() LIKE '%redis.call(%';
 ROLLBACK;
 
 -- who may name another tenant
@@ -53,12 +77,15 @@ BEGIN;
 SELECT tenant_use('cache_one');
 SET LOCAL ROLE regress_tenancy_app;
 SELECT tenant_cache_get('a'), tenant_cache_get('a', 'cache_one'), tenant_cache_set('a', '1'), tenant_cache_delete('a');
+SELECT tenant_cache_fetch('a', 'SELECT to_jsonb(1)'), tenant_cache_invalidate('a'), tenant_cache_invalidate_tag('a');
 SELECT tenant_cache_get('a', 'cache_two');
 SELECT tenant_cache_get('a', 'nix');
 SET LOCAL ROLE regress_tenancy_op;
 SELECT tenant_cache_get('a', 'cache_two');
 SELECT tenant_cache_get('a', 'nix');
 SELECT tenant_cache_set('a', '1');
+SELECT tenant_cache_fetch('a', 'SELECT to_jsonb(1)');
+SELECT tenant_cache_invalidate('a');
 SET LOCAL ROLE regress_tenancy_lazy;
 SELECT tenant_cache_get('a', 'cache_two');
 SET LOCAL ROLE regress_tenancy_none;
