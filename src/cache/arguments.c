@@ -7,11 +7,14 @@
 #include "catalog/pg_type.h"
 #include "fmgr.h"
 #include "mb/pg_wchar.h"
+#include "miscadmin.h"
+#include "utils/acl.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
 
 #include "cache/cache.h"
 #include "common/args.h"
+#include "common/errors.h"
 #include "sink/redis_keys.h"
 
 #define NAME_MAX_BYTES 512
@@ -32,6 +35,41 @@ check_name(const char *what, const char *name)
 		if ((unsigned char) name[i] < ' ' || name[i] == '\177')
 			ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 							errmsg("cache %s must not contain control characters", what)));
+}
+
+/* Refuses callers who may only use their own tenant. */
+static void
+require_operator(void)
+{
+	Oid caller = GetUserId();
+	Oid operator= get_role_oid("tenancy_operator", true);
+	Oid admin = get_role_oid("tenancy_admin", true);
+
+	if ((OidIsValid(operator) && has_privs_of_role(caller, operator)) ||
+		(OidIsValid(admin) && has_privs_of_role(caller, admin)))
+		return;
+	ereport(ERROR, (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+					errmsg("permission denied to read the cache of another tenant"),
+					errdetail("That takes the privileges of role tenancy_operator or "
+							  "tenancy_admin.")));
+}
+
+/* Tenant that an optional argument names; without it the current one. */
+void
+cache_arg_tenant(FunctionCallInfo fcinfo, int n, Tenant *tenant)
+{
+	const char *current = tenancy_tenant_current_name();
+	char	   *name = PG_ARGISNULL(n) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(n));
+
+	if (name == NULL || (current != NULL && strcmp(name, current) == 0))
+	{
+		tenancy_tenant_require_current(tenant);
+		return;
+	}
+	require_operator();
+	if (!tenancy_tenant_find(name, tenant))
+		ereport(ERROR, (errcode(ERRCODE_TENANCY_UNDEFINED_TENANT),
+						errmsg("tenant \"%s\" does not exist", name)));
 }
 
 /* Key in Redis; '#' is where the names of the tags' sets begin. */

@@ -5,6 +5,7 @@
 #ifndef TENANCY_CACHE_H
 #define TENANCY_CACHE_H
 
+#include "datatype/timestamp.h"
 #include "fmgr.h"
 #include "utils/jsonb.h"
 
@@ -45,7 +46,19 @@ typedef struct CacheFill
 	int			  cost;		/* ms that it took to make, -1: not known */
 } CacheFill;
 
+/* What is counted for each tenant; counters.c. */
+typedef enum CacheCounter
+{
+	CACHE_HITS,
+	CACHE_MISSES,
+	CACHE_FILLS,
+	CACHE_REJECTED
+} CacheCounter;
+
+#define CACHE_COUNTERS (CACHE_REJECTED + 1)
+
 /* arguments.c */
+extern void	 cache_arg_tenant(FunctionCallInfo fcinfo, int n, Tenant *tenant);
 extern char *cache_arg_key(FunctionCallInfo fcinfo, const Tenant *tenant);
 extern int	 cache_arg_ttl(FunctionCallInfo fcinfo, int n);
 /* The tag's set. */
@@ -55,6 +68,10 @@ extern char	 *cache_value_text(Jsonb *value, size_t *length);
 extern char	 *cache_tag_set(const Tenant *tenant, const char *tag);
 /* cache.c: true if what is in the cache may be used */
 extern bool cache_is_usable(const Tenant *tenant);
+/* counters.c */
+extern void cache_count(const Tenant *tenant, CacheCounter counter);
+/* All zero where nothing was counted; false: nothing ever is. */
+extern bool cache_counters_read(int64 tenant_id, uint64 *counts, TimestampTz *since);
 /* guard.c */
 extern bool cache_may_fill(void);
 extern bool cache_fill(const CacheFill *fill);

@@ -46,6 +46,17 @@ AS 'MODULE_PATHNAME', 'tenant_cache_invalidate_tag';
 COMMENT ON FUNCTION @extschema@.tenant_cache_invalidate_tag(text) IS
     'Removes at once the values with a tag of the tenant in use; returns how many keys had it, null if Redis did not answer. Values with the tag that are being made now are not stored. Errors: TN005 no tenant in use, 22023 tag';
 
+CREATE FUNCTION @extschema@.tenant_cache_stats(
+    tenant text DEFAULT NULL,
+    OUT total_keys bigint, OUT total_size_bytes bigint, OUT total_size_mb numeric,
+    OUT hits bigint, OUT misses bigint, OUT hit_rate double precision,
+    OUT fills bigint, OUT rejected bigint, OUT counted_since timestamptz
+) RETURNS record
+LANGUAGE c VOLATILE PARALLEL UNSAFE
+AS 'MODULE_PATHNAME', 'tenant_cache_stats';
+COMMENT ON FUNCTION @extschema@.tenant_cache_stats(text) IS
+    'What the current or the named tenant has in Redis (total_*: keys stored by the functions and by clients that use the fill script, and not expired; bytes of names and values, each rounded up to 16) and how it was used through this server since counted_since: reads that found a value (hits) or not (misses, also while Redis is away), hits among them (hit_rate, 0 to 1), values stored (fills) and refused as they may be too old (rejected). total_* is null if Redis does not answer, the rest without preload. Looks at counters, never at keys. Errors: TN005 no tenant in use, TN001 unknown tenant, 42501 another tenant''s name without tenancy_operator or tenancy_admin';
+
 CREATE FUNCTION @extschema@.tenant_cache_fill_script() RETURNS text
 LANGUAGE c IMMUTABLE PARALLEL SAFE
 AS 'MODULE_PATHNAME', 'tenant_cache_fill_script';
@@ -59,6 +70,7 @@ REVOKE ALL ON FUNCTION
     @extschema@.tenant_cache_fetch(text, text, integer, text[]),
     @extschema@.tenant_cache_invalidate(text),
     @extschema@.tenant_cache_invalidate_tag(text),
+    @extschema@.tenant_cache_stats(text),
     @extschema@.tenant_cache_fill_script()
 FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION
@@ -68,6 +80,7 @@ GRANT EXECUTE ON FUNCTION
     @extschema@.tenant_cache_fetch(text, text, integer, text[]),
     @extschema@.tenant_cache_invalidate(text),
     @extschema@.tenant_cache_invalidate_tag(text),
+    @extschema@.tenant_cache_stats(text),
     @extschema@.tenant_cache_fill_script()
 TO tenancy_app, tenancy_admin;
-GRANT EXECUTE ON FUNCTION @extschema@.tenant_cache_get(text, text) TO tenancy_operator;
+GRANT EXECUTE ON FUNCTION @extschema@.tenant_cache_get(text, text), @extschema@.tenant_cache_stats(text) TO tenancy_operator;

@@ -268,8 +268,12 @@ fetch(CacheFill *fill, const char *query)
 	{
 		value = cached_value(&reply, &found);
 		if (found)
+		{
+			cache_count(fill->tenant, CACHE_HITS);
 			return value;
+		}
 	}
+	cache_count(fill->tenant, CACHE_MISSES);
 	if (result != LOOK_OURS)
 		return make_value(fill, query);
 	value = make_leased_value(fill, query);

@@ -21,17 +21,18 @@ PG_FUNCTION_INFO_V1(tenant_cache_invalidate);
 PG_FUNCTION_INFO_V1(tenant_cache_invalidate_tag);
 
 /*
- * KEYS: tenant's set, begin of a lease's name, begin of a key's name.  ARGV: cursor, pattern, keys.
+ * KEYS: tenant's set, begin of a lease's name, begin of a key's name, size.  ARGV: cursor, pattern, keys.
  * Returns "CURSOR COUNT".
  */
 static RedisScript match_script = {
+	REDIS_LUA_FORGET
 	"local found = redis.call('ZSCAN', KEYS[1], ARGV[1], 'MATCH', ARGV[2], 'COUNT', ARGV[3])\n"
 	"local count = 0\n"
 	"for i = 1, #found[2], 2 do\n"
 	"  local key = found[2][i]\n"
 	"  count = count + redis.call('UNLINK', key)\n"
 	"  redis.call('UNLINK', KEYS[2] .. string.sub(key, #KEYS[3] + 1))\n"
-	"  redis.call('ZREM', KEYS[1], key)\n"
+	"  forget(KEYS[1], KEYS[4], key)\n"
 	"end\n"
 	"return found[1] .. ' ' .. count\n",
 	""};
@@ -58,8 +59,9 @@ drop_tag(const Tenant *tenant, const char *set, bool only_floor)
 	char *life = psprintf("%d", tenancy_cache_guard_time * 1000);
 	char *floor = redis_beside(tenant->name, "floor", set);
 	char *all = cache_tag_set(tenant, "");
-	const char	*argv[] = {NULL, NULL, "3", set, floor, all, life, only_floor ? "1" : STEP_KEYS,
-						   "0",	 next};
+	char *size = redis_size_key(tenant->name);
+	const char *argv[] = {
+		NULL, NULL, "4", set, floor, all, size, life, only_floor ? "1" : STEP_KEYS, "0", next};
 	CacheCommand command = {lengthof(argv), argv};
 	CacheReply	 reply;
 
@@ -92,10 +94,11 @@ drop_matching(const Tenant *tenant, const char *pattern, char *cursor, int64 *co
 {
 	const char	*argv[] = {NULL,
 						   NULL,
-						   "3",
+						   "4",
 						   cache_tag_set(tenant, ""),
 						   psprintf("tenant:%s:#lease:", tenant->name),
 						   psprintf("tenant:%s:", tenant->name),
+						   redis_size_key(tenant->name),
 						   pstrdup(cursor),
 						   pattern,
 						   STEP_KEYS};

@@ -22,6 +22,13 @@ redis_tag_key(const char *tenant, const char *tag)
 	return psprintf("tenant:%s:#tag:%s", tenant, tag);
 }
 
+/* Redis key of the sum of the sizes of a tenant's values. */
+char *
+redis_size_key(const char *tenant)
+{
+	return psprintf("tenant:%s:#size", tenant);
+}
+
 /* Redis key of what is kept beside a key or a tag's set: its name with something in front. */
 char *
 redis_beside(const char *tenant, const char *what, const char *name)

@@ -38,16 +38,17 @@
 
 /* A value of the floor's name: only the floor.  High 0: no floor. */
 RedisScript redis_unlink_script = {
-	RAISE_FUNCTION
-	"for i = 1, #KEYS, 4 do\n"
-	"  local low, high = tonumber(ARGV[1 + (i + 1) / 2]), tonumber(ARGV[2 + (i + 1) / 2])\n"
+	RAISE_FUNCTION REDIS_LUA_FORGET
+	"for i = 1, #KEYS, 5 do\n"
+	"  local at = 2 + (i - 1) / 5 * 2\n"
+	"  local low, high = tonumber(ARGV[at]), tonumber(ARGV[at + 1])\n"
 	"  if high > 0 then raise(KEYS[i + 1], low, high) end\n"
 	"  if KEYS[i] ~= KEYS[i + 1] then\n"
 	"    redis.call('UNLINK', KEYS[i], KEYS[i + 2])\n"
-	"    redis.pcall('ZREM', KEYS[i + 3], KEYS[i])\n"
+	"    forget(KEYS[i + 3], KEYS[i + 4], KEYS[i])\n"
 	"  end\n"
 	"end\n"
-	"return #KEYS / 4\n",
+	"return #KEYS / 5\n",
 	""};
 
 /*
@@ -55,28 +56,29 @@ RedisScript redis_unlink_script = {
  * What is no set, whoever put it there, just goes: an error would be tried again for ever.
  */
 RedisScript redis_drop_tags_script = {
-	RAISE_FUNCTION
+	RAISE_FUNCTION REDIS_LUA_FORGET
 	"local left = tonumber(ARGV[2])\n"
-	"for i = 1, #KEYS, 3 do\n"
-	"  if left <= 0 then return (i - 1) / 3 end\n"
-	"  local at = 3 + (i - 1) / 3 * 2\n"
+	"for i = 1, #KEYS, 4 do\n"
+	"  if left <= 0 then return (i - 1) / 4 end\n"
+	"  local at = 3 + (i - 1) / 4 * 2\n"
 	"  raise(KEYS[i + 1], tonumber(ARGV[at]), tonumber(ARGV[at + 1]))\n"
 	"  left = left - 2\n"
 	"  if redis.call('TYPE', KEYS[i]).ok ~= 'zset' then\n"
 	"    redis.call('UNLINK', KEYS[i])\n"
 	"  else\n"
 	"    while true do\n"
-	"      if left <= 0 then return (i - 1) / 3 end\n"
+	"      if left <= 0 then return (i - 1) / 4 end\n"
 	"      local keys = redis.call('ZRANGE', KEYS[i], 0, left - 1)\n"
 	"      if #keys == 0 then break end\n"
 	"      redis.call('UNLINK', unpack(keys))\n"
-	"      if KEYS[i] ~= KEYS[i + 2] then redis.pcall('ZREM', KEYS[i + 2], unpack(keys)) end\n"
-	"      redis.call('ZREMRANGEBYRANK', KEYS[i], 0, #keys - 1)\n"
+	"      for _, key in ipairs(keys) do forget(KEYS[i + 2], KEYS[i + 3], key) end\n"
+	"      if KEYS[i] ~= KEYS[i + 2] then redis.call('ZREM', KEYS[i], unpack(keys)) end\n"
 	"      left = left - #keys\n"
 	"    end\n"
 	"  end\n"
+	"  if KEYS[i] == KEYS[i + 2] then redis.call('UNLINK', KEYS[i + 3]) end\n"
 	"end\n"
-	"return #KEYS / 3\n",
+	"return #KEYS / 4\n",
 	""};
 
 /*

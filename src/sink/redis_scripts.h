@@ -14,9 +14,28 @@ typedef struct RedisScript
 	char		sha[REDIS_SHA_LENGTH + 1];
 } RedisScript;
 
-/* For each key: KEYS value, floor, lease, tenant's set; ARGV low, high, after the floors' life in ms. */
+/*
+ * Score of a key in a tag's set: seconds at which it has expired, times this, plus its size in units
+ * of 16 bytes: exact up to 2^53, that is until the year 2242.
+ */
+#define REDIS_LUA_SCALE "1048576"
+#define REDIS_SIZE_UNIT 16
+
+/* forget(set, size, key): takes a key out of the tenant's set, and its size out of the sum. */
+#define REDIS_LUA_FORGET                                              \
+	"local function forget(set, size, key)\n"                         \
+	"  local score = redis.pcall('ZSCORE', set, key)\n"               \
+	"  if type(score) ~= 'string' then return end\n"                  \
+	"  redis.call('ZREM', set, key)\n"                                \
+	"  local units = tonumber(score) % " REDIS_LUA_SCALE "\n"         \
+	"  if units > 0 and redis.call('EXISTS', size) == 1 then\n"       \
+	"    redis.pcall('DECRBY', size, string.format('%.0f', units))\n" \
+	"  end\n"                                                         \
+	"end\n"
+
+/* For each key: KEYS value, floor, lease, tenant's set, its size; ARGV low, high, after the floors' life in ms. */
 extern RedisScript redis_unlink_script;
-/* For each tag: KEYS set, floor, tenant's set; ARGV low, high, after life and budget.  Returns tags done. */
+/* For each tag: KEYS set, floor, tenant's set, its size; ARGV low, high, after life and budget.  Returns tags done. */
 extern RedisScript redis_drop_tags_script;
 /* KEYS mark; ARGV snapshot, since, life, fresh.  Returns the time in ms, negative: the mark was gone. */
 extern RedisScript redis_mark_script;

@@ -9,6 +9,7 @@
 #include "storage/lwlock.h"
 #include "storage/shmem.h"
 
+#include "cache/counters.h"
 #include "metrics/tenant_stat.h"
 #include "sink/breaker.h"
 #include "sync/shared.h"
@@ -26,6 +27,8 @@ on_shmem_request(void)
 	RequestAddinShmemSpace(add_size(tenancy_shared_size(), breaker_shmem_size()));
 	RequestAddinShmemSpace(tenant_stat_shmem_size());
 	RequestNamedLWLockTranche("pg_tenancy", 2);
+	RequestAddinShmemSpace(cache_counters_shmem_size());
+	RequestNamedLWLockTranche("pg_tenancy_cache", 1);
 }
 
 /* Makes or finds it. */
@@ -38,6 +41,7 @@ on_shmem_startup(void)
 	tenancy_shared_init();
 	breaker_shmem_init();
 	tenant_stat_shmem_init(&GetNamedLWLockTranche("pg_tenancy")[1].lock);
+	cache_counters_shmem_init();
 	LWLockRelease(AddinShmemInitLock);
 }
 

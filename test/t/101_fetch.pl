@@ -128,7 +128,7 @@ three();
 is(one(q{SELECT tenant_cache_invalidate_tag('a')}), 3, 'by tag: three');
 is(join(' ', map { value($_) // '-' } 'p:1', 'p:2', 'q:1'), '- - -', 'by tag: all gone');
 is(one(q{SELECT tenant_cache_set('p:1', '1', tags => '{a}')}), 't', 'and stored again');
-redis_cmd($redis, 'EVAL', q{for i = 1, 100000 do redis.call('SET', 'tenant:one:m:' .. i, '1') redis.call('ZADD', 'tenant:one:#tag:many', 9999999999, 'tenant:one:m:' .. i) redis.call('ZADD', 'tenant:one:#tag:', 9999999999, 'tenant:one:m:' .. i) end}, 0);
+redis_cmd($redis, 'EVAL', q{for i = 1, 100000 do redis.call('SET', 'tenant:one:m:' .. i, '1') redis.call('ZADD', 'tenant:one:#tag:many', 4000000000 * 1048576 + 1, 'tenant:one:m:' .. i) redis.call('ZADD', 'tenant:one:#tag:', 4000000000 * 1048576 + 1, 'tenant:one:m:' .. i) end}, 0);
 is(one(q{SELECT tenant_cache_invalidate_tag('many')}), 100000, '100,000 keys of a tag');
 is(scalar @{ redis_cmd($redis, 'KEYS', 'tenant:one:m:*') }, 0, 'are gone');
 $_->quit for $slow, $old;
