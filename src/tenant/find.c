@@ -4,14 +4,17 @@
  */
 #include "postgres.h"
 
+#include "access/xact.h"
 #include "catalog/pg_type.h"
 #include "common/hashfn.h"
 #include "mb/pg_wchar.h"
 #include "storage/lmgr.h"
+#include "storage/proc.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 #include "utils/pg_lsn.h"
 
+#include "common/compat.h"
 #include "common/errors.h"
 #include "common/guc.h"
 #include "common/spi.h"
@@ -99,14 +102,26 @@ tenancy_tenant_current_name(void)
 	return tenancy_current_tenant && *tenancy_current_tenant ? tenancy_current_tenant : NULL;
 }
 
-/* The tenant in use. */
+/*
+ * The tenant in use.  It is asked for once in a transaction that has not written: others wait with
+ * dropping and renaming it, so that only a suspension is noticed as late as in the next transaction.
+ */
 void
 tenancy_tenant_require_current(Tenant *out)
 {
-	const char *name = tenancy_tenant_current_name();
+	static LocalTransactionId known_in = InvalidLocalTransactionId;
+	static Tenant			  known;
+	const char				 *name = tenancy_tenant_current_name();
+	bool					  unwritten = !TransactionIdIsValid(GetTopTransactionIdIfAny());
 
 	if (name == NULL)
 		ereport(ERROR, (errcode(ERRCODE_TENANCY_NO_TENANT), errmsg("no tenant is in use"),
 						errhint("Call tenant_use() in this transaction first.")));
-	tenancy_tenant_require_usable(name, out);
+	if (!unwritten || known_in != compat_local_xid() || strcmp(known.name, name) != 0)
+	{
+		known_in = InvalidLocalTransactionId;
+		tenancy_tenant_require_usable(name, &known);
+		known_in = unwritten ? compat_local_xid() : InvalidLocalTransactionId;
+	}
+	*out = known;
 }
