@@ -57,6 +57,11 @@ SELECT tenant_cache_fetch(NULL, 'SELECT to_jsonb(1)');
 SELECT tenant_cache_fetch('#a', 'SELECT to_jsonb(1)');
 SELECT tenant_cache_fetch('a', 'SELECT to_jsonb(1)', 0);
 SELECT tenant_cache_fetch('a', 'SELECT to_jsonb(1)', tags => '{NULL}');
+-- what there is: nothing is known of Redis
+SELECT total_keys, total_size_bytes, total_size_mb, hits + misses > 0 OR hits IS NULL AS counted, fills + rejected >= 0 OR fills IS NULL AS stored FROM tenant_cache_stats();
+SELECT total_keys FROM tenant_cache_stats('cache_one');
+SELECT total_keys FROM tenant_cache_stats('cache_two');
+SELECT total_keys FROM tenant_cache_stats('nix');
 -- by pattern, by tag
 SELECT tenant_cache_invalidate('a*'), tenant_cache_invalidate_tag('x'), tenant_cache_invalidate_tag('') ;
 SELECT tenant_cache_invalidate(NULL);
@@ -91,6 +96,21 @@ SELECT tenant_cache_get('a', 'cache_two');
 SET LOCAL ROLE regress_tenancy_none;
 SELECT tenant_cache_get('a');
 ROLLBACK;
+
+-- warming
+SELECT tenancy.cache_warm_tenant('cache_one');
+SELECT tenancy.cache_warm_tenant('nix');
+SELECT tenancy.cache_warm_tenant(NULL);
+CALL tenancy.cache_warm('cache_one');
+CALL tenancy.cache_warm('nix');
+CALL tenancy.cache_warm(rate => 0);
+SELECT count(*) FROM tenancy.hot_searches('cache_one');
+SELECT count(*) FROM tenancy.hot_searches('nix');
+INSERT INTO tenancy.cache_warm_rule (name, kind, top, ttl) VALUES ('x', 'values', 1, 1);
+INSERT INTO tenancy.cache_warm_rule (name, kind, top, ttl) VALUES ('x', 'else', 1, 1);
+INSERT INTO tenancy.cache_warm_rule (name, kind, top, ttl) VALUES ('x', 'searches', 0, 1);
+SELECT name, kind, blueprint, top, ttl, tags, tables, enabled, shipped FROM tenancy.cache_warm_rule ORDER BY name;
+SELECT window_seconds, stale FROM tenancy.stat_cache WHERE stale > 0;
 
 SELECT tenant_drop('cache_one', purge => true), tenant_drop('cache_two', purge => true);
 DROP ROLE regress_tenancy_app, regress_tenancy_op, regress_tenancy_none;

@@ -4,6 +4,7 @@
  */
 #include "postgres.h"
 
+#include "catalog/pg_class.h"
 #include "catalog/pg_type.h"
 #include "fmgr.h"
 #include "mb/pg_wchar.h"
@@ -11,9 +12,11 @@
 #include "utils/acl.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
+#include "utils/syscache.h"
 
 #include "cache/cache.h"
 #include "common/args.h"
+#include "common/compat.h"
 #include "common/errors.h"
 #include "sink/redis_keys.h"
 
@@ -72,12 +75,44 @@ cache_arg_tenant(FunctionCallInfo fcinfo, int n, Tenant *tenant)
 						errmsg("tenant \"%s\" does not exist", name)));
 }
 
+/*
+ * True if whoever may read tenants' caches may read all of a table; of operators and administrators
+ * that is taken for granted.
+ */
+bool
+cache_is_for_all(Oid relid, bool or_view)
+{
+	Oid		  app = get_role_oid("tenancy_app", true);
+	HeapTuple tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(relid));
+	bool	  is_open = false;
+
+	if (!HeapTupleIsValid(tuple))
+		return false;
+	if (OidIsValid(app))
+	{
+		Form_pg_class class = (Form_pg_class) GETSTRUCT(tuple);
+
+		is_open =
+			!class->relrowsecurity &&
+			(class->relkind == RELKIND_RELATION || class->relkind == RELKIND_PARTITIONED_TABLE) &&
+			compat_schema_aclcheck(class->relnamespace, app, ACL_USAGE) == ACLCHECK_OK &&
+			pg_class_aclcheck(relid, app, ACL_SELECT) == ACLCHECK_OK;
+	}
+	ReleaseSysCache(tuple);
+	return is_open;
+}
+
 /* Key in Redis; '#' is where the names of the tags' sets begin. */
 char *
 cache_arg_key(FunctionCallInfo fcinfo, const Tenant *tenant)
 {
-	char *key = tenancy_arg_text(fcinfo, 0, "key");
+	return cache_key(tenant, tenancy_arg_text(fcinfo, 0, "key"));
+}
 
+/* The same of a text. */
+char *
+cache_key(const Tenant *tenant, char *key)
+{
 	if (key[0] == '\0')
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("cache key must not be empty")));

@@ -42,7 +42,7 @@ typedef struct CacheFill
 	char		**sets;
 	int			  nsets;
 	const char	 *snapshot; /* not newer than the one it was read with, NULL: not known */
-	const char	 *token;	/* of the lease, NULL: none */
+	char		 *token;	/* of the lease, NULL: none */
 	int			  cost;		/* ms that it took to make, -1: not known */
 } CacheFill;
 
@@ -60,6 +60,7 @@ typedef enum CacheCounter
 /* arguments.c */
 extern void	 cache_arg_tenant(FunctionCallInfo fcinfo, int n, Tenant *tenant);
 extern char *cache_arg_key(FunctionCallInfo fcinfo, const Tenant *tenant);
+extern char *cache_key(const Tenant *tenant, char *key);
 extern int	 cache_arg_ttl(FunctionCallInfo fcinfo, int n);
 /* The tag's set. */
 extern char	 *cache_arg_tag(FunctionCallInfo fcinfo, int n, const Tenant *tenant);
@@ -72,6 +73,8 @@ extern bool cache_is_usable(const Tenant *tenant);
 extern void cache_count(const Tenant *tenant, CacheCounter counter);
 /* All zero where nothing was counted; false: nothing ever is. */
 extern bool cache_counters_read(int64 tenant_id, uint64 *counts, TimestampTz *since);
+/* True if whoever may read tenants' caches may read all of a table: what is made of it may be there. */
+extern bool cache_is_for_all(Oid relid, bool or_view);
 /* guard.c */
 extern bool cache_may_fill(void);
 extern bool cache_fill(const CacheFill *fill);
@@ -79,6 +82,22 @@ extern void cache_lease_take(const Tenant *tenant, const char *key);
 extern void cache_lease_use(CacheFill *fill);
 extern void cache_lease_token(char *token);
 extern int	cache_lease_life(void);
+
+/* look.c */
+typedef enum CacheLook
+{
+	CACHE_FOUND,
+	CACHE_OURS,	   /* not there: make it, then cache_store or cache_release */
+	CACHE_NOT_OURS /* not there, and it must not be stored */
+} CacheLook;
+
+/* The value, NULL for JSON's null. */
+extern CacheLook cache_look(CacheFill *fill, Jsonb **value);
+/* The right to make a value anew that ends within half of fill->ttl; CACHE_FOUND: it does not. */
+extern CacheLook cache_claim(CacheFill *fill);
+/* Stores what was made for about fill->ttl; false as cache_fill. */
+extern bool cache_store(CacheFill *fill, Jsonb *value);
+extern void cache_release(const CacheFill *fill);
 
 /* connection.c */
 /* Runs a script; argv[1] is for its name, argv[0] for the command. */

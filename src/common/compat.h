@@ -15,6 +15,7 @@
 
 #include "access/genam.h"
 #include "catalog/pg_database.h"
+#include "catalog/pg_namespace.h"
 #include "parser/parse_relation.h"
 #include "replication/message.h"
 #include "replication/reorderbuffer.h"
@@ -80,6 +81,13 @@
 	object_ownercheck(DatabaseRelationId, dboid, roleid)
 #else
 #define compat_database_ownercheck(dboid, roleid) pg_database_ownercheck(dboid, roleid)
+#endif
+
+#if PG_VERSION_NUM >= 160000
+#define compat_schema_aclcheck(nspoid, roleid, mode) \
+	object_aclcheck(NamespaceRelationId, nspoid, roleid, mode)
+#else
+#define compat_schema_aclcheck(nspoid, roleid, mode) pg_namespace_aclcheck(nspoid, roleid, mode)
 #endif
 
 /* 18 asks whether to instrument the index scan. */

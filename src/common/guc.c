@@ -22,10 +22,12 @@ int	  tenancy_document_timeout = 30000;
 bool  tenancy_extend_plugin_list = true;
 bool  tenancy_failover_slot = true;
 int	  tenancy_forbid_session_path = SESSION_PATH_WARN;
+int	  tenancy_hot_search_places = 4096;
 int	  tenancy_lifecycle_interval = 60;
 int	  tenancy_max_databases = 4;
 char *tenancy_outer_search_path = NULL;
 char *tenancy_outer_statement_timeout = NULL;
+int	  tenancy_read_cache_ttl = 300;
 char *tenancy_redis_auth_file = NULL;
 int	  tenancy_redis_timeout = 500;
 char *tenancy_redis_url = NULL;
@@ -206,6 +208,16 @@ define_redis_settings(void)
 		"tenancy.cache_wait",
 		"How long tenant_cache_fetch waits for another session that makes the same value.", NULL,
 		&tenancy_cache_wait, 100, 0, 60000, PGC_USERSET, GUC_UNIT_MS, NULL, NULL, NULL);
+	DefineCustomIntVariable("tenancy.hot_searches",
+							"Number of searches in the record of those that are asked most often.",
+							"Each takes 1 kB of shared memory; 0: there is no record.",
+							&tenancy_hot_search_places, 4096, 0, 1000000, startup_context(), 0,
+							NULL, NULL, NULL);
+	DefineCustomIntVariable(
+		"tenancy.read_cache_ttl",
+		"How long Redis keeps answers of tenant_search and get_technology_by_id.",
+		"0: they are neither kept nor looked for there.", &tenancy_read_cache_ttl, 300, 0,
+		TENANCY_READ_CACHE_TTL_MAX, PGC_USERSET, GUC_UNIT_S, NULL, NULL, NULL);
 	DefineCustomStringVariable("tenancy.redis_auth_file",
 							   "File with the Redis credentials: password or user:password, on one "
 							   "line.",

@@ -9,6 +9,7 @@
 
 #define TENANCY_LANES_MAX 16
 #define TENANCY_HOSTS_MAX 16
+#define TENANCY_READ_CACHE_TTL_MAX 86400 /* s */
 
 /* How bodies are sent to the search server. */
 typedef enum SearchCompression
@@ -44,10 +45,12 @@ extern int	 tenancy_document_timeout;	/* ms */
 extern bool	 tenancy_extend_plugin_list;
 extern bool	 tenancy_failover_slot;
 extern int	 tenancy_forbid_session_path; /* SessionPath */
-extern int	 tenancy_lifecycle_interval;  /* s */
+extern int	 tenancy_hot_search_places;
+extern int	 tenancy_lifecycle_interval; /* s */
 extern int	 tenancy_max_databases;
 extern char *tenancy_outer_search_path;
 extern char *tenancy_outer_statement_timeout;
+extern int	 tenancy_read_cache_ttl; /* s */
 extern char *tenancy_redis_auth_file;
 extern int	 tenancy_redis_timeout; /* ms */
 extern char *tenancy_redis_url;

@@ -190,7 +190,22 @@ answer_json(const SearchOutcome *outcome)
 	push_text(&state, "engine", result->engine);
 	if (outcome->fallback != NULL)
 		push_text(&state, "fallback", outcome->fallback);
+	if (outcome->layer != NULL)
+		push_text(&state, "layer", outcome->layer);
 	push_integer(&state, "took_ms", outcome->took_ms);
+	return JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_OBJECT, NULL));
+}
+
+/* Makes the answer of one that was kept. */
+Jsonb *
+answer_kept(Jsonb *kept, int64 took_ms)
+{
+	JsonbParseState *state = NULL;
+
+	pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
+	push_fields(&state, &kept->root);
+	push_text(&state, "layer", "redis"); /* the last one of a name counts */
+	push_integer(&state, "took_ms", took_ms);
 	return JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_OBJECT, NULL));
 }
 

@@ -3,21 +3,10 @@
 -- hands on, is none of them.
 
 CREATE FUNCTION @extschema@.tenant_get_technology_by_id(id uuid) RETURNS jsonb
-    LANGUAGE plpgsql STABLE STRICT PARALLEL RESTRICTED AS $$
-DECLARE
-    found_one jsonb;
-BEGIN
-    IF @extschema@.tenant_current() IS NULL THEN
-        RAISE EXCEPTION 'no tenant is in use' USING ERRCODE = 'TN005', HINT = 'Call tenant_use() first, in the same transaction.';
-    END IF;
-    EXECUTE pg_catalog.format(
-        'SELECT pg_catalog.to_jsonb(t) OPERATOR(pg_catalog.-) ''search_vector'' FROM %I.technologies t WHERE t.id OPERATOR(pg_catalog.=) $1',
-        pg_catalog.concat('tenant_', @extschema@.tenant_current())) INTO found_one USING id;
-    RETURN found_one;
-END
-$$;
+    LANGUAGE c STABLE STRICT PARALLEL RESTRICTED
+    AS 'MODULE_PATHNAME', 'tenant_get_technology_by_id';
 COMMENT ON FUNCTION @extschema@.tenant_get_technology_by_id(uuid) IS
-    'The current tenant''s technology of that id, or null; blueprint case_studies. Errors: TN005 no tenant in use, 42P01 its blueprint has no technologies, 42501 no SELECT on them';
+    'The current tenant''s technology of that id, or null; blueprint case_studies. Redis keeps it as technology:ID for tenancy.read_cache_ttl where every role of tenancy_app may read the table. Errors: TN005 no tenant in use, TN004 suspended, 42P01 its blueprint has no technologies, 42501 no SELECT on them';
 
 CREATE FUNCTION @extschema@.tenant_search_case_studies(
     query text,

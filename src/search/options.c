@@ -10,6 +10,7 @@
 #include "utils/numeric.h"
 
 #include "common/array.h"
+#include "common/guc.h"
 #include "common/jsonb.h"
 #include "search/request.h"
 
@@ -51,6 +52,17 @@ read_integer(const JsonbValue *value, int64 least, int64 most, int64 *result)
 	errno = 0;
 	*result = strtoll(text, &end, 10);
 	return errno == 0 && *end == '\0' && *result >= least && *result <= most;
+}
+
+/* Reads a number of highlighting. */
+static bool
+read_small(const JsonbValue *value, int least, int most, int *result)
+{
+	int64 number;
+	bool  good = read_integer(value, least, most, &number);
+
+	*result = good ? (int) number : 0;
+	return good;
 }
 
 /* Reads a number above 0, keeping it as it is written. */
@@ -208,6 +220,18 @@ add_sort_element(void *arg, char *name, const JsonbValue *value)
 	return is_string(value, "asc") && add_sort(arg, name, false);
 }
 
+/* cache */
+static bool
+parse_cache(SearchRequest *request, const JsonbValue *value)
+{
+	bool keep;
+
+	if (!read_bool(value, &keep))
+		return read_small(value, 1, TENANCY_READ_CACHE_TTL_MAX, &request->cache_ttl);
+	request->cache_ttl = keep ? -1 : 0;
+	return true;
+}
+
 /* sort; an array may have objects too, as an object's keys have no order. */
 static bool
 parse_sort(SearchRequest *request, const JsonbValue *value)
@@ -263,17 +287,6 @@ read_tag(const JsonbValue *value, char **tag)
 		return false;
 	*tag = tenancy_jsonb_scalar(value);
 	return true;
-}
-
-/* Reads a number of highlighting. */
-static bool
-read_small(const JsonbValue *value, int least, int most, int *result)
-{
-	int64 number;
-	bool  good = read_integer(value, least, most, &number);
-
-	*result = good ? (int) number : 0;
-	return good;
 }
 
 /* Reads one setting of highlighting. */
@@ -421,6 +434,7 @@ static const struct
 	const char	*allowed;
 } known[] = {
 	{"after", parse_after, "\"next\" of an answer"},
+	{"cache", parse_cache, "false, true, and seconds to keep the answer, from 1 to 86400"},
 	{"engine", parse_engine, "\"auto\", \"server\" and \"postgresql\""},
 	{"facets", parse_facets,
 	 "columns, or an object of columns with the number of values of each, from 1 to 1000"},

@@ -83,6 +83,7 @@ void
 search_request_parse(SearchRequest *request, Jsonb *filters, Jsonb *options)
 {
 	request->total = SEARCH_TOTAL_EXACT;
+	request->cache_ttl = -1;
 	if (filters != NULL)
 		request->filters = search_filters_parse(filters);
 	if (options != NULL)

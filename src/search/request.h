@@ -100,10 +100,13 @@ typedef struct SearchRequest
 	bool			 fuzzy;
 	bool			 suggest; /* did_you_mean is wanted */
 	bool			 hydrate; /* rows in place of documents */
-	bool			 no_source;
-	List			*source;	 /* of char *; NIL: every field */
-	char			*after_text; /* the cursor as it was given */
-	SearchCursor	*after;
+	int	  cache_ttl; /* seconds to keep the answer, 0: not at all, -1: as the setting says */
+	bool  warming;	 /* nobody asks: make the answer anew unless it is there for long */
+	bool  keep;		 /* the answer is to be kept, if it is known how new it is */
+	bool  no_source;
+	List *source;	  /* of char *; NIL: every field */
+	char *after_text; /* the cursor as it was given */
+	SearchCursor *after;
 } SearchRequest;
 
 /* Checks and fills a request whose query, index_type, page and page_size are set. */

@@ -5,11 +5,12 @@
 #include "postgres.h"
 
 #include "fmgr.h"
-#include "portability/instr_time.h"
+#include "miscadmin.h"
 #include "utils/builtins.h"
 
 #include "search/answer.h"
 #include "search/hydrate.h"
+#include "search/kept.h"
 
 #define ROWS_DEFAULT 100
 
@@ -76,26 +77,66 @@ run_search(const SearchTarget *target, const SearchRequest *request, SearchResul
 	return failure.reason;
 }
 
-/* Searches with a request that is read. */
+/* What the request is about. */
 static void
-search(SearchRequest *request, SearchTarget *target, SearchResult *result, SearchOutcome *outcome)
+prepare(SearchOutcome *outcome, SearchRequest *request, SearchTarget *target)
 {
-	instr_time start;
-	instr_time took;
-
-	INSTR_TIME_SET_CURRENT(start);
+	INSTR_TIME_SET_CURRENT(outcome->start);
 	search_target_load(target, request->index_type);
 	search_cursor_open(target, request);
 	outcome->target = target;
 	outcome->request = request;
-	outcome->result = result;
-	outcome->fallback = run_search(target, request, result);
-	result->last = result->hits != NIL ? llast(result->hits) : NULL;
-	if (request->hydrate && strcmp(result->engine, "postgresql") != 0)
-		hydrate_hits(target, request, result);
+}
+
+/* Milliseconds since the search began. */
+static int64
+took_ms(const SearchOutcome *outcome)
+{
+	instr_time took;
+
 	INSTR_TIME_SET_CURRENT(took);
-	INSTR_TIME_SUBTRACT(took, start);
-	outcome->took_ms = (int64) INSTR_TIME_GET_MILLISEC(took);
+	INSTR_TIME_SUBTRACT(took, outcome->start);
+	return (int64) INSTR_TIME_GET_MILLISEC(took);
+}
+
+/* Searches with a request that is prepared. */
+static void
+search(SearchOutcome *outcome, SearchResult *result)
+{
+	const SearchRequest *request = outcome->request;
+
+	outcome->result = result;
+	outcome->fallback = run_search(outcome->target, request, result);
+	result->last = result->hits != NIL ? llast(result->hits) : NULL;
+	if (request->hydrate && result->from_server)
+		hydrate_hits(outcome->target, request, result);
+	outcome->took_ms = took_ms(outcome);
+}
+
+/* Searches and keeps the answer; if there is none, others may try. */
+static Jsonb *
+search_and_keep(KeptAnswer *kept, SearchOutcome *outcome)
+{
+	SearchResult result = {0};
+	Jsonb *volatile answer = NULL;
+
+	PG_TRY();
+	{
+		search(outcome, &result);
+		if (kept->possible)
+			outcome->layer = result.from_server ? "server" : "postgresql";
+		answer = answer_json(outcome);
+	}
+	PG_CATCH();
+	{
+		HOLD_INTERRUPTS();
+		kept_give_up(kept);
+		RESUME_INTERRUPTS();
+		PG_RE_THROW();
+	}
+	PG_END_TRY();
+	kept_store(kept, outcome, answer);
+	return answer;
 }
 
 /* Searches the current tenant's documents. */
@@ -104,15 +145,42 @@ tenant_search(PG_FUNCTION_ARGS)
 {
 	SearchRequest request;
 	SearchTarget  target;
-	SearchResult  result = {0};
 	SearchOutcome outcome = {0};
+	KeptAnswer	  kept = {0};
+	Jsonb		 *filters = jsonb_arg(fcinfo, 2);
+	Jsonb		 *options = jsonb_arg(fcinfo, 5);
+	Jsonb		 *answer;
 
 	read_query(fcinfo, &request);
 	request.page = int_arg(fcinfo, 3, 1);
 	request.page_size = int_arg(fcinfo, 4, 20);
-	search_request_parse(&request, jsonb_arg(fcinfo, 2), jsonb_arg(fcinfo, 5));
-	search(&request, &target, &result, &outcome);
-	PG_RETURN_JSONB_P(answer_json(&outcome));
+	search_request_parse(&request, filters, options);
+	prepare(&outcome, &request, &target);
+	answer = kept_find(&kept, &target, &request, filters, options);
+	if (answer != NULL)
+		PG_RETURN_JSONB_P(answer_kept(answer, took_ms(&outcome)));
+	PG_RETURN_JSONB_P(search_and_keep(&kept, &outcome));
+}
+
+/* Makes the answer of a search that was often asked for; true if it was stored. */
+bool
+search_warm(const HotSearch *search, int ttl)
+{
+	SearchRequest request = {.warming = true, .page = search->page, .page_size = search->page_size};
+	SearchTarget  target;
+	SearchOutcome outcome = {0};
+	KeptAnswer	  kept = {0};
+
+	request.query = search->query != NULL ? pstrdup(search->query) : NULL;
+	request.index_type = pstrdup(search->index_type);
+	search_request_parse(&request, search->filters, search->options);
+	request.cache_ttl = ttl;
+	prepare(&outcome, &request, &target);
+	(void) kept_find(&kept, &target, &request, search->filters, search->options);
+	if (kept.is_warm || !kept.ours)
+		return false;
+	(void) search_and_keep(&kept, &outcome);
+	return kept.stored;
 }
 
 /* Refuses options whose result the rows have no place for. */
@@ -142,7 +210,8 @@ tenant_search_rows(PG_FUNCTION_ARGS)
 	search_request_parse(&request, jsonb_arg(fcinfo, 2), jsonb_arg(fcinfo, 4));
 	check_rows_request(&request);
 	request.total = SEARCH_TOTAL_NONE;
-	search(&request, &target, &result, &outcome);
+	prepare(&outcome, &request, &target);
+	search(&outcome, &result);
 	answer_rows(fcinfo, &outcome);
 	return (Datum) 0;
 }

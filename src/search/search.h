@@ -8,6 +8,7 @@
 #include "nodes/pg_list.h"
 #include "utils/jsonb.h"
 
+#include "cache/hot.h"
 #include "search/request.h"
 #include "tenant/tenant.h"
 
@@ -24,6 +25,9 @@ typedef struct SearchTarget
 	JsonbContainer *search_fields; /* of the mapping's _meta, NULL: not declared */
 	List		   *key_columns;   /* of char *; empty: none is known */
 	List		   *sources;	   /* of char *: what documents are made of besides the table */
+	char		   *index_name;	   /* of the alias */
+	char		   *cache_tag;	   /* that every change of the table drops, NULL: none */
+	uint64			config;		   /* hash of what the index type is declared as */
 } SearchTarget;
 
 typedef struct SearchHit
@@ -60,6 +64,8 @@ typedef struct SearchResult
 	char	   *did_you_mean; /* NULL: nothing better is known */
 	int64		ranked;		  /* matches at the most that were ranked; 0: all */
 	int64		vanished;	  /* hits without a row, left out; hydrate only */
+	bool		from_server;
+	char	   *snapshot; /* every change it sees is in the server's result; NULL: not known */
 } SearchResult;
 
 /* Why an engine gave no result. */
@@ -91,6 +97,12 @@ extern void	 search_cursor_open(const SearchTarget *target, SearchRequest *reque
 /* server.c: false if the server has no answer, and why */
 extern bool search_server(const SearchTarget *target, const SearchRequest *request,
 						  SearchResult *result, SearchFailure *failure);
+
+/* Path of something of an alias, such as "/_refresh". */
+extern char *server_path(const char *alias, const char *what);
+
+/* search.c: makes the answer of a search that was often asked for; true if it was stored */
+extern bool search_warm(const HotSearch *search, int ttl);
 
 /* postgres.c */
 extern void search_postgres(const SearchTarget *target, const SearchRequest *request,

@@ -14,15 +14,17 @@
 #include "common/jsonb.h"
 #include "search/client.h"
 #include "search/did_you_mean.h"
+#include "search/kept.h"
 #include "search/reply.h"
 #include "search/server.h"
 #include "sink/breaker.h"
 
 #define REPLY_MAX (64 * 1024 * 1024)
+#define SEARCH_PART "/_search?allow_partial_search_results=false" /* half a result is none */
 
-/* Path of an alias' _search; half a result is none, hence the parameter. */
-static char *
-search_path(const char *alias)
+/* Path of something of an alias. */
+char *
+server_path(const char *alias, const char *what)
 {
 	StringInfoData path;
 
@@ -35,7 +37,7 @@ search_path(const char *alias)
 		else
 			appendStringInfo(&path, "%%%02X", (unsigned char) *c);
 	}
-	appendStringInfoString(&path, "/_search?allow_partial_search_results=false");
+	appendStringInfoString(&path, what);
 	return path.data;
 }
 
@@ -128,7 +130,7 @@ server_call(const ServerCall *call, SearchFailure *failure)
 {
 	Exchange exchange = {call, failure};
 	HttpCall sent = {.method = "POST",
-					 .url = search_path(call->target->alias),
+					 .url = server_path(call->target->alias, SEARCH_PART),
 					 .content_type = "application/json",
 					 .max_reply = REPLY_MAX,
 					 .timeout_ms = time_for(call)};
@@ -183,6 +185,7 @@ bool
 search_server(const SearchTarget *target, const SearchRequest *request, SearchResult *result,
 			  SearchFailure *failure)
 {
+	char	  *snapshot = NULL;
 	Reading	   reading = {target, request, result, NIL};
 	ServerCall call = {.target = target,
 					   .fill = body_fill_search,
@@ -191,8 +194,14 @@ search_server(const SearchTarget *target, const SearchRequest *request, SearchRe
 					   .parse_arg = &reading,
 					   .alone = request->engine == ENGINE_SERVER};
 
-	if (!server_usable(target, failure) || !server_call(&call, failure))
+	if (!server_usable(target, failure))
 		return false;
+	if (request->keep)
+		snapshot = index_snapshot_find(target); /* before the search */
+	if (!server_call(&call, failure))
+		return false;
+	result->from_server = true;
+	result->snapshot = snapshot;
 	result->engine = product_name(search_client_product());
 	if (reading.words != NIL)
 		result->did_you_mean = did_you_mean_ask(target, request, reading.words);

@@ -6,6 +6,7 @@
 
 #include "access/table.h"
 #include "catalog/namespace.h"
+#include "common/hashfn.h"
 #include "miscadmin.h"
 #include "nodes/makefuncs.h"
 #include "utils/acl.h"
@@ -32,13 +33,14 @@ static const char config_sql[] =
 	"     AND i.role = 'serving' LIMIT 1), tenancy.index_body($3, $2)), key_columns, document,"
 	"  (SELECT array_agg(d.joined_table::text ORDER BY d.joined_table)"
 	"     FROM tenancy.sync_dependency d"
-	"    WHERE d.blueprint = s.blueprint AND d.table_name = s.table_name)"
+	"    WHERE d.blueprint = s.blueprint AND d.table_name = s.table_name),"
+	"  (SELECT c FROM unnest(cache_tags) c WHERE strpos(c, '{') = 0 LIMIT 1)"
 	"  FROM tenancy.sync_table s WHERE blueprint = $1 AND index_type = $2";
 
 /* Only an index that is ours for certain: the alias of one to be made may be somebody else's. */
 static const char alias_sql[] =
 	"SELECT alias, (SELECT count(*) FROM tenancy.search_index p"
-	"   WHERE p.tenant_id = $1 AND p.index_type = $2 AND p.shared IS NOT NULL)"
+	"   WHERE p.tenant_id = $1 AND p.index_type = $2 AND p.shared IS NOT NULL), index_name"
 	"  FROM tenancy.search_index"
 	" WHERE tenant_id = $1 AND index_type = $2 AND role = 'serving' AND state = 'ready' AND filled"
 	" LIMIT 1";
@@ -51,10 +53,14 @@ copy_mapping(SearchTarget *target, MemoryContext context)
 	Datum			mapping = tenancy_spi_datum(0, 2, &isnull);
 	MemoryContext	old = MemoryContextSwitchTo(context);
 	JsonbContainer *mappings;
+	Jsonb		   *copy;
 
 	if (!isnull)
 	{
-		mappings = tenancy_jsonb_object(&DatumGetJsonbPCopy(mapping)->root, "mappings");
+		copy = DatumGetJsonbPCopy(mapping);
+		target->config = DatumGetUInt64(
+			hash_any_extended((unsigned char *) VARDATA(copy), VARSIZE(copy) - VARHDRSZ, 0));
+		mappings = tenancy_jsonb_object(&copy->root, "mappings");
 		target->properties = tenancy_jsonb_object(mappings, "properties");
 		target->search_fields =
 			tenancy_jsonb_array(tenancy_jsonb_object(mappings, "_meta"), "search_fields");
@@ -107,6 +113,7 @@ read_alias(SearchTarget *target, const char *index_type, MemoryContext context)
 		return;
 	target->alias = MemoryContextStrdup(context, tenancy_spi_text(0, 1));
 	target->shared = tenancy_spi_int64(0, 2) > 0;
+	target->index_name = MemoryContextStrdup(context, tenancy_spi_text(0, 3));
 }
 
 /* Reads the registry; false if the blueprint has no such index type. */
@@ -128,6 +135,9 @@ read_registry(SearchTarget *target, const char *index_type)
 	if (found)
 	{
 		target->table_name = MemoryContextStrdup(context, tenancy_spi_text(0, 1));
+		target->cache_tag = tenancy_spi_text(0, 6);
+		if (target->cache_tag != NULL)
+			target->cache_tag = MemoryContextStrdup(context, target->cache_tag);
 		copy_mapping(target, context);
 		target->key_columns = copy_names(3, context);
 		copy_sources(target, context);

@@ -107,6 +107,11 @@ init_database(DatabaseShared *database, char *rings)
 	}
 	pg_atomic_init_u32(&database->next_unending, 0);
 	pg_atomic_init_u32(&database->moves_to_verify, 0);
+	init_worker(&database->inspector);
+	SpinLockInit(&database->samples_mutex);
+	for (int i = 0; i < SAMPLE_WINDOWS * SAMPLE_VERDICTS; i++)
+		pg_atomic_init_u64(&database->inspected[0][0] + i, 0);
+	SpinLockInit(&database->reached_mutex);
 	pg_atomic_init_u64(&database->captured, 0);
 	pg_atomic_init_u64(&database->confirmed, 0);
 	for (int kind = 0; kind < SINK_COUNT; kind++)
@@ -165,6 +170,10 @@ tenancy_shared_reset(DatabaseShared *database, Oid dboid)
 {
 	reset_worker(&database->capture);
 	reset_worker(&database->verify);
+	reset_worker(&database->inspector);
+	memset(database->samples, 0, sizeof(database->samples));
+	for (int i = 0; i < SAMPLE_WINDOWS * SAMPLE_VERDICTS; i++)
+		pg_atomic_write_u64(&database->inspected[0][0] + i, 0);
 	pg_atomic_write_u32(&database->absent, 0);
 	pg_atomic_write_u64(&database->captured, 0);
 	pg_atomic_write_u64(&database->confirmed, 0);
@@ -190,6 +199,9 @@ tenancy_shared_reset(DatabaseShared *database, Oid dboid)
 		pg_atomic_write_u32(&sink->nlanes, 0);
 		pg_atomic_write_u64(&sink->verified_at, 0);
 	}
+	SpinLockAcquire(&database->reached_mutex);
+	database->reached[0] = '\0';
+	SpinLockRelease(&database->reached_mutex);
 	database->paused = false;
 	database->dboid = dboid;
 	pg_atomic_fetch_add_u32(&tenancy_shared->generation, 1);

@@ -16,6 +16,7 @@
 #include "sync/ring.h"
 
 #define SHARED_ERROR_MAX 512
+#define REACHED_MAX 2048
 
 typedef enum WorkerState
 {
@@ -103,6 +104,31 @@ typedef struct Unending
 
 #define UNENDING_MAX 8
 
+#define SAMPLES_MAX 512
+#define SAMPLE_KEY_MAX 160
+#define SAMPLE_WINDOWS 3
+
+/* A row whose cache keys were unlinked; see samples.h. */
+typedef struct CacheSample
+{
+	Oid			relid; /* InvalidOid: free */
+	int			key_length;
+	char		key[SAMPLE_KEY_MAX]; /* as SinkItem.key */
+	TimestampTz at;
+	int			looked; /* so many times */
+} CacheSample;
+
+/* What a look at a key's value came to. */
+typedef enum SampleVerdict
+{
+	SAMPLE_RIGHT,
+	SAMPLE_STALE,
+	SAMPLE_ABSENT,
+	SAMPLE_UNKNOWN /* not a value that can be judged by its row */
+} SampleVerdict;
+
+#define SAMPLE_VERDICTS (SAMPLE_UNKNOWN + 1)
+
 typedef struct DatabaseShared
 {
 	Oid				 dboid;	 /* InvalidOid: free; guarded by SyncShared.lock */
@@ -120,7 +146,13 @@ typedef struct DatabaseShared
 	pg_atomic_uint32 next_unending;
 	WorkerShared	 verify; /* the sampling one */
 	pg_atomic_uint32
-		moves_to_verify; /* 1: an index that is to replace another one is to be compared */
+				 moves_to_verify; /* 1: an index that is to replace another one is to be compared */
+	WorkerShared inspector;
+	slock_t		 samples_mutex;
+	CacheSample	 samples[SAMPLES_MAX]; /* guarded by samples_mutex */
+	pg_atomic_uint64 inspected[SAMPLE_WINDOWS][SAMPLE_VERDICTS];
+	slock_t			 reached_mutex;
+	char reached[REACHED_MAX]; /* see reached.h; "": not known; guarded by reached_mutex */
 } DatabaseShared;
 
 typedef struct SyncShared

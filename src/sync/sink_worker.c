@@ -26,6 +26,7 @@
 #include "sync/index_move.h"
 #include "sync/key.h"
 #include "sync/pause.h"
+#include "sync/reached.h"
 #include "sync/resync.h"
 #include "sync/shape.h"
 #include "sync/sink_worker.h"
@@ -453,6 +454,7 @@ sink_worker_run(DatabaseShared *database, SinkKind kind)
 		moved |= chores(worker);
 		moved |= run_lanes(worker);
 		publish(worker);
+		reached_look(worker);
 		if (!moved)
 			wait_for_work(worker);
 	}

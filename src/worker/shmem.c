@@ -10,6 +10,7 @@
 #include "storage/shmem.h"
 
 #include "cache/counters.h"
+#include "cache/hot.h"
 #include "metrics/tenant_stat.h"
 #include "sink/breaker.h"
 #include "sync/shared.h"
@@ -26,8 +27,8 @@ on_shmem_request(void)
 		next_request_hook();
 	RequestAddinShmemSpace(add_size(tenancy_shared_size(), breaker_shmem_size()));
 	RequestAddinShmemSpace(tenant_stat_shmem_size());
+	RequestAddinShmemSpace(add_size(cache_counters_shmem_size(), hot_shmem_size()));
 	RequestNamedLWLockTranche("pg_tenancy", 2);
-	RequestAddinShmemSpace(cache_counters_shmem_size());
 	RequestNamedLWLockTranche("pg_tenancy_cache", 1);
 }
 
@@ -42,6 +43,7 @@ on_shmem_startup(void)
 	breaker_shmem_init();
 	tenant_stat_shmem_init(&GetNamedLWLockTranche("pg_tenancy")[1].lock);
 	cache_counters_shmem_init();
+	hot_shmem_init();
 	LWLockRelease(AddinShmemInitLock);
 }
 
