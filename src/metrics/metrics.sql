@@ -95,3 +95,22 @@ COMMENT ON COLUMN tenancy.stat_progress_resync.started_at IS 'NULL: it waits for
 COMMENT ON COLUMN tenancy.stat_progress_resync.last_error IS 'Why it is blocked, or why others were let go first';
 REVOKE ALL ON tenancy.stat_progress_resync FROM PUBLIC;
 GRANT SELECT ON tenancy.stat_progress_resync TO tenancy_operator, tenancy_admin, pg_monitor;
+
+CREATE FUNCTION tenancy.cache_inspected(
+        OUT window_seconds integer, OUT checked bigint, OUT absent bigint, OUT stale bigint, OUT not_judged bigint,
+        OUT nines double precision) RETURNS SETOF record
+    LANGUAGE C VOLATILE PARALLEL RESTRICTED ROWS 3 AS 'MODULE_PATHNAME', 'tenancy_cache_inspected';
+COMMENT ON FUNCTION tenancy.cache_inspected() IS 'What view tenancy.stat_cache shows';
+REVOKE ALL ON FUNCTION tenancy.cache_inspected() FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION tenancy.cache_inspected() TO tenancy_operator, tenancy_admin, pg_monitor;
+
+CREATE VIEW tenancy.stat_cache AS SELECT * FROM tenancy.cache_inspected();
+COMMENT ON VIEW tenancy.stat_cache IS 'What became of keys of synced tables that were unlinked because of a change: up to eight a second are read again 1, 10 and 60 seconds later and compared with the row; counters since the server started';
+COMMENT ON COLUMN tenancy.stat_cache.window_seconds IS 'Seconds after the key was unlinked';
+COMMENT ON COLUMN tenancy.stat_cache.checked IS 'Keys that were read and found right, absent or stale';
+COMMENT ON COLUMN tenancy.stat_cache.absent IS 'Keys among them without a value';
+COMMENT ON COLUMN tenancy.stat_cache.stale IS 'Values among them that were not those of the row, although the cache sink had dealt with all its changes; each is in the server''s log';
+COMMENT ON COLUMN tenancy.stat_cache.not_judged IS 'Values that cannot be judged by the row (no JSON object with members that are named like columns), keys that Redis did not tell, rows that changed all the time';
+COMMENT ON COLUMN tenancy.stat_cache.nines IS 'How sure a value is right: decimal logarithm of checked / stale; without a stale one of checked, as no more is known';
+REVOKE ALL ON tenancy.stat_cache FROM PUBLIC;
+GRANT SELECT ON tenancy.stat_cache TO tenancy_operator, tenancy_admin, pg_monitor;

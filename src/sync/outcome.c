@@ -14,6 +14,7 @@
 #include "sync/dead_letter.h"
 #include "sync/hold.h"
 #include "sync/places.h"
+#include "sync/samples.h"
 #include "sync/target.h"
 
 #define RACE_ATTEMPTS 3
@@ -215,6 +216,8 @@ finish_item(SinkWorker *worker, SyncLane *lane, int i, bool letters)
 	worker->denied |= item->outcome == SINK_DENIED;
 	if (over)
 	{
+		if (worker->kind == SINK_CACHE)
+			samples_note(worker->database, item);
 		dirty_done(worker->dirty, entry);
 		return;
 	}

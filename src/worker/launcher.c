@@ -29,6 +29,7 @@
 #include "common/compat.h"
 #include "common/guc.h"
 #include "common/spi.h"
+#include "sync/samples.h"
 #include "worker/worker.h"
 
 #define SCAN_EVERY_MS 10000
@@ -105,6 +106,8 @@ has_stopped(BackgroundWorkerHandle *handle)
 static bool
 may_be_fresh(const Managed *worker, int slot, WorkerRole role)
 {
+	if (role == ROLE_INSPECT)
+		return true;
 	if (role == ROLE_VERIFY &&
 		pg_atomic_read_u32(&tenancy_shared->databases[slot].moves_to_verify) == 0)
 		return true;
@@ -137,7 +140,7 @@ warn_no_room(void)
 	if (!room_warned)
 		ereport(WARNING, (errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
 						  errmsg("out of background worker slots"),
-						  errhint("Raise max_worker_processes: pg_tenancy needs one and four for "
+						  errhint("Raise max_worker_processes: pg_tenancy needs one and five for "
 								  "each database.")));
 	room_warned = true;
 }
@@ -160,6 +163,17 @@ verify_is_due(Managed *worker, int slot)
 		return true;
 	return tenancy_verify_interval > 0 &&
 		   TimestampDifferenceExceeds(worker->started_at, now, tenancy_verify_interval * 1000);
+}
+
+/* True if a role's process is to run now: those that do not always run have something to do. */
+static bool
+is_due(Managed *worker, int slot, WorkerRole role)
+{
+	bool pending;
+
+	if (role == ROLE_VERIFY)
+		return verify_is_due(worker, slot);
+	return role != ROLE_INSPECT || samples_due(&tenancy_shared->databases[slot], &pending);
 }
 
 /* Starts a worker that is due. */
@@ -240,7 +254,7 @@ manage_database(int slot)
 		if (worker->handle != NULL && has_stopped(worker->handle))
 			reap(worker, slot, role);
 		if (worker->handle == NULL && worker_pid(worker_shared(database, role)) == 0 &&
-			(role != ROLE_VERIFY || verify_is_due(worker, slot)))
+			is_due(worker, slot, role))
 			start(worker, slot, role);
 	}
 }

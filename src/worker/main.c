@@ -14,6 +14,7 @@
 #include "tcop/tcopprot.h"
 #include "utils/memutils.h"
 
+#include "cache/inspect.h"
 #include "capture/capture.h"
 #include "capture/slot.h"
 #include "common/spi.h"
@@ -77,6 +78,8 @@ run(DatabaseShared *database, WorkerRole role)
 		capture_run(database);
 	else if (role == ROLE_VERIFY)
 		run_verify(database);
+	else if (role == ROLE_INSPECT)
+		cache_inspect_run(database);
 	else
 		sink_worker_run(database, role == ROLE_SEARCH ? SINK_SEARCH : SINK_CACHE);
 }

@@ -16,10 +16,11 @@ typedef enum WorkerRole
 	ROLE_CAPTURE,
 	ROLE_SEARCH,
 	ROLE_CACHE,
-	ROLE_VERIFY /* now and then, ends by itself */
+	ROLE_VERIFY, /* now and then, ends by itself */
+	ROLE_INSPECT /* the same */
 } WorkerRole;
 
-#define ROLE_COUNT 4
+#define ROLE_COUNT 5
 
 /* shmem.c */
 extern void worker_shmem_init(void);
