@@ -15,11 +15,16 @@
 
 #include "sink/redis_scripts.h"
 
-/* raise(floor, low, high): takes a range into a floor; whatever else is in its place goes. */
+/*
+ * raise(floor, low, high): takes a range into a floor; whatever else is in its place goes.  A Redis
+ * that is full refuses a script's first write if that takes memory, but not later ones: the
+ * first is an UNLINK, so that what is old goes all the same.
+ */
 #define RAISE_FUNCTION                                                                  \
 	"local time = redis.call('TIME')\n"                                                 \
 	"local now = time[1] * 1000 + math.floor(time[2] / 1000)\n"                         \
 	"local life = tonumber(ARGV[1])\n"                                                  \
+	"local written = false\n"                                                           \
 	"local function raise(floor, low, high)\n"                                          \
 	"  local l1, h1, l2, h2, since = low, high, low, high, now\n"                       \
 	"  local old = redis.pcall('GET', floor)\n"                                         \
@@ -33,6 +38,8 @@
 	"    end\n"                                                                         \
 	"  end\n"                                                                           \
 	"  local text = string.format('%.0f %.0f %.0f %.0f %.0f', l1, h1, l2, h2, since)\n" \
+	"  if not written then redis.call('UNLINK', floor) end\n"                           \
+	"  written = true\n"                                                                \
 	"  redis.call('SET', floor, text, 'PX', life)\n"                                    \
 	"end\n"
 
