@@ -24,7 +24,8 @@ typedef struct CacheCommand
 typedef struct CacheReply
 {
 	bool   is_error;
-	int64  integer;
+	bool   is_integer;
+	int64  integer; /* 0 unless it is one */
 	char  *text;
 	size_t length;
 } CacheReply;

@@ -88,7 +88,8 @@ take_reply(void *arg, int index, RedisReplyType type, int64 integer, const char 
 
 	answer->came = true;
 	reply->is_error = type == REDIS_ERROR;
-	reply->integer = integer;
+	reply->is_integer = type == REDIS_INTEGER;
+	reply->integer = reply->is_integer ? integer : 0;
 	if (text == NULL)
 		return;
 	reply->text = MemoryContextAllocExtended(answer->context, length + 1,

@@ -16,6 +16,7 @@
 #include "sink/redis_keys.h"
 
 #define STEP_KEYS "250"
+#define CURSOR_MAX 24
 
 PG_FUNCTION_INFO_V1(tenant_cache_invalidate);
 PG_FUNCTION_INFO_V1(tenant_cache_invalidate_tag);
@@ -45,7 +46,7 @@ count_members(const char *set)
 	CacheCommand command = {lengthof(argv), argv};
 	CacheReply	 reply;
 
-	return cache_call(&command, &reply) ? reply.integer : 0;
+	return cache_call(&command, &reply) && reply.is_integer ? reply.integer : 0;
 }
 
 /*
@@ -66,7 +67,7 @@ drop_tag(const Tenant *tenant, const char *set, bool only_floor)
 	CacheReply	 reply;
 
 	do
-		if (!cache_run_script(&redis_drop_tags_script, &command, &reply))
+		if (!cache_run_script(&redis_drop_tags_script, &command, &reply) || !reply.is_integer)
 			return false;
 	while (reply.integer == 0 && !only_floor);
 	return true;
@@ -88,6 +89,22 @@ tenant_cache_invalidate_tag(PG_FUNCTION_ARGS)
 	PG_RETURN_INT64(count);
 }
 
+/* Takes "CURSOR COUNT"; false: it is something else. */
+static bool
+take_step(const char *text, char *cursor, int64 *count)
+{
+	size_t digits = strspn(text, "0123456789");
+	size_t more = text[digits] == ' ' ? strspn(text + digits + 1, "0123456789") : 0;
+
+	if (digits == 0 || digits >= CURSOR_MAX || more == 0 || more > 18 ||
+		text[digits + 1 + more] != '\0')
+		return false;
+	memcpy(cursor, text, digits);
+	cursor[digits] = '\0';
+	*count += strtoll(text + digits + 1, NULL, 10);
+	return true;
+}
+
 /* Drops the values of one step; false: Redis did not answer. */
 static bool
 drop_matching(const Tenant *tenant, const char *pattern, char *cursor, int64 *count)
@@ -104,15 +121,9 @@ drop_matching(const Tenant *tenant, const char *pattern, char *cursor, int64 *co
 						   STEP_KEYS};
 	CacheCommand command = {lengthof(argv), argv};
 	CacheReply	 reply;
-	char		*space;
 
-	if (!cache_run_script(&match_script, &command, &reply) || reply.text == NULL)
-		return false;
-	space = strchr(reply.text, ' ');
-	*count += strtoll(space, NULL, 10);
-	*space = '\0';
-	strlcpy(cursor, reply.text, 24);
-	return true;
+	return cache_run_script(&match_script, &command, &reply) && reply.text != NULL &&
+		   take_step(reply.text, cursor, count);
 }
 
 /* Drops all values whose keys fit a pattern. */
@@ -121,7 +132,7 @@ tenant_cache_invalidate(PG_FUNCTION_ARGS)
 {
 	Tenant tenant;
 	char  *pattern;
-	char   cursor[24] = "0";
+	char   cursor[CURSOR_MAX] = "0";
 	int64  count = 0;
 
 	tenancy_tenant_require_current(&tenant);

@@ -192,7 +192,7 @@ cache_claim(CacheFill *fill)
 	cache_lease_token(fill->token);
 	argv[5] = fill->token;
 	if (!cache_may_fill() || !cache_is_usable(fill->tenant) ||
-		!cache_run_script(&claim_script, &command, &reply))
+		!cache_run_script(&claim_script, &command, &reply) || !reply.is_integer)
 		return CACHE_NOT_OURS;
 	return reply.integer == 0 ? CACHE_FOUND : reply.integer == 1 ? CACHE_OURS : CACHE_NOT_OURS;
 }

@@ -47,7 +47,8 @@ set_totals(StatsRow *row, const Tenant *tenant)
 	if (!cache_run_script(&stats_script, &command, &reply) || reply.text == NULL)
 		return;
 	row->values[0] = Int64GetDatum(strtoll(reply.text, &end, 10));
-	bytes = Max(strtoll(end, NULL, 10), 0) * REDIS_SIZE_UNIT;
+	bytes = strtoll(end, NULL, 10);
+	bytes = Min(Max(bytes, 0), PG_INT64_MAX / REDIS_SIZE_UNIT) * REDIS_SIZE_UNIT;
 	row->values[1] = Int64GetDatum(bytes);
 	row->values[2] =
 		DirectFunctionCall2(numeric_round,

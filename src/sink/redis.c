@@ -52,6 +52,7 @@ typedef struct CacheBatch
 	Victims		  keys;
 	Victims		  tags;
 	Victims		 *sent;		   /* whose script is under way */
+	int			  nsent;	   /* of them */
 	bool		  awaited;	   /* its reply is */
 	bool		  script_lost; /* the server did not know it */
 	SinkOutcome	  outcome;
@@ -103,6 +104,13 @@ cache_identity(void)
 	return NULL;
 }
 
+/* True if a script may have done that many: of the keys all, of the tags as far as it got. */
+static bool
+is_possible(const CacheBatch *cache, int64 done)
+{
+	return cache->sent == &cache->keys ? done == cache->nsent : done >= 0 && done <= cache->nsent;
+}
+
 /* Takes the reply to a script: how many it has done. */
 static void
 took_reply(void *arg, int index, RedisReplyType type, int64 integer, const char *text,
@@ -112,9 +120,15 @@ took_reply(void *arg, int index, RedisReplyType type, int64 integer, const char 
 
 	cache->awaited = false;
 	redis_server_progress();
-	if (type != REDIS_ERROR)
+	if (type == REDIS_INTEGER && is_possible(cache, integer))
 	{
 		cache->sent->next += integer;
+		return;
+	}
+	if (type != REDIS_ERROR)
+	{
+		cache->outcome = SINK_AGAIN;
+		strlcpy(cache->batch->error, "unexpected reply to a script", SINK_REASON_MAX);
 		return;
 	}
 	if (strncmp(text, "NOSCRIPT", 8) == 0)
@@ -351,6 +365,7 @@ make_call(CacheBatch *cache, Call *call, bool by_text)
 	if (!keys)
 		call->argv[call->argc++] = psprintf("%d", TAG_BUDGET);
 	add_ranges(call, first, n);
+	cache->nsent = n;
 }
 
 /* Sends the next script; by its text to a server that forgot it. */

@@ -35,7 +35,7 @@ is(value('item:1'), undef, 'full: the key is unlinked');
 is(value('list'), undef, 'full: and what has the tag');
 change('UPDATE tenant_one.item SET n = 2', 'a change of many rows is in the sink');
 is(value('item:2'), undef, 'full: the key is unlinked, with one floor for all');
-is(as(q{SELECT tenant_cache_invalidate_tag('list')}), 1, 'full: a tag is dropped by hand');
+like(as(q{SELECT tenant_cache_invalidate_tag('list')}), qr/^[1-9]/, 'full: a tag is dropped by hand');
 is(value('other'), undef, 'full: and gone');
 redis_cmd($redis, 'CONFIG', 'SET', 'maxmemory', '0');
 ok(wait_until(sub { as(q{SELECT tenant_cache_set('item:1', '1')}) eq 't' }, 60), 'room again: stored');
