@@ -59,14 +59,17 @@ pause_for(long ms)
 static void
 expand_keys(Inspected *inspected, const SinkTarget *target)
 {
-	StringInfoData text;
+	const CacheSample *sample = inspected->sample;
+	StringInfoData	   text;
 
+	if (!sink_key_fits(target, sample->key, sample->key_length))
+		return;
 	inspected->keys = palloc(sizeof(char *) * (target->ncache_keys + 1));
 	initStringInfo(&text);
 	for (int i = 0; i < target->ncache_keys; i++)
 	{
 		resetStringInfo(&text);
-		if (sink_expand_template(&text, target->cache_keys[i], target, inspected->sample->key) &&
+		if (sink_expand_template(&text, target->cache_keys[i], target, sample->key) &&
 			text.data[0] != '#')
 			inspected->keys[inspected->nkeys++] = redis_tenant_key(target->tenant, text.data);
 	}

@@ -188,6 +188,14 @@ expand_all(Victims *victims, SinkItem *item, int ntemplates, char **templates,
 	pfree(text.data);
 }
 
+/* All values of a tenant go. */
+static void
+forget_tenant(CacheBatch *cache, const SinkItem *item, const char *tenant)
+{
+	add_victim(&cache->tags, redis_tag_key(tenant, ""), tenant, item->xid_range[0],
+			   item->xid_range[1]);
+}
+
 /* Collects the keys and tags of one item. */
 static void
 collect_item(CacheBatch *cache, SinkItem *item)
@@ -198,8 +206,12 @@ collect_item(CacheBatch *cache, SinkItem *item)
 		item->xid_range[1] = U64FromFullTransactionId(ReadNextFullTransactionId()) - 1;
 	if (item->action == SINK_FORGET_TENANT)
 	{
-		add_victim(&cache->tags, redis_tag_key(item->key, ""), item->key, item->xid_range[0],
-				   item->xid_range[1]);
+		forget_tenant(cache, item, item->key);
+		return;
+	}
+	if (!sink_key_fits(target, item->key, item->key_length))
+	{
+		forget_tenant(cache, item, target->tenant); /* nobody knows which row it was */
 		return;
 	}
 	expand_all(&cache->keys, item, target->ncache_keys, target->cache_keys, redis_tenant_key);

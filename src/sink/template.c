@@ -8,6 +8,22 @@
 
 #include "sink/template.h"
 
+/*
+ * True if the key has as many parts as the target has key columns.  It need not: it may be from before
+ * the columns changed, and any role can write one into the WAL.
+ */
+bool
+sink_key_fits(const SinkTarget *target, const char *key, int key_length)
+{
+	int nparts = 0;
+
+	if (key_length <= 0 || key[key_length - 1] != '\0')
+		return false;
+	for (int i = 0; i < key_length; i++)
+		nparts += key[i] == '\0';
+	return nparts == target->nkeys;
+}
+
 /* Value of the key column whose name is name[length], NULL if there is none. */
 static const char *
 key_value(const SinkTarget *target, const char *key, const char *name, size_t length)
@@ -23,7 +39,7 @@ key_value(const SinkTarget *target, const char *key, const char *name, size_t le
 	return NULL;
 }
 
-/* Appends tmpl with each {column} replaced by the key's value; false if the key lacks one. */
+/* Appends tmpl with each {column} replaced by the key's value; false if it is no key column. */
 bool
 sink_expand_template(StringInfo out, const char *tmpl, const SinkTarget *target, const char *key)
 {

@@ -109,6 +109,13 @@ left('zoo', 'animal:cat:2 dogs kind:dog', 'a value with a colon');
 as('zoo', q{UPDATE animal SET kind = 'dog' WHERE kind = 'cat'});
 left('zoo', 'animal:cat:2', 'the key moves from one tag to another');
 
+# A key with fewer parts than the table has key columns: nobody knows which row it is.
+set('zoo', 'more');
+$node->safe_psql('postgres', q{SELECT pg_logical_emit_message(true, 'pg_tenancy', '\x4b'::bytea || }
+	. q{(SELECT decode(string_agg(lpad(to_hex((oid::bigint >> shift) & 255), 2, '0'), '' ORDER BY shift), 'hex') FROM generate_series(0, 24, 8) shift)}
+	. q{ || '\x63617400'::bytea) FROM (SELECT 'tenant_zoo.animal'::regclass::oid) x});
+left('zoo', '', 'a key that does not fit: the tenant\'s values go');
+
 # Dropped, and made again under the same name.
 set('two', 'secret');
 set('two', "technology:$x");
