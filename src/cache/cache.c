@@ -53,26 +53,22 @@ tenant_cache_get(PG_FUNCTION_ARGS)
 	const char	*argv[] = {"GET", NULL};
 	CacheCommand command = {2, argv};
 	CacheReply	 reply;
-	Jsonb		*value;
+	Jsonb		*value = NULL;
+	bool		 answered;
 
 	cache_arg_tenant(fcinfo, 1, &tenant);
 	argv[1] = cache_arg_key(fcinfo, &tenant);
-	if (!cache_is_usable(&tenant) || !cache_call(&command, &reply))
-	{
-		cache_count(&tenant, CACHE_MISSES);
-		PG_RETURN_NULL();
-	}
-	value = reply.text != NULL ? tenancy_jsonb_parse(reply.text, reply.length) : NULL;
+	answered = cache_is_usable(&tenant) && cache_call(&command, &reply);
+	if (answered && reply.text != NULL)
+		value = tenancy_jsonb_parse(reply.text, reply.length);
 	cache_count(&tenant, value != NULL ? CACHE_HITS : CACHE_MISSES);
 	if (value != NULL)
-		PG_RETURN_JSONB_P(value);
-	if (reply.text == NULL)
 	{
-		if (PG_ARGISNULL(1))
-			cache_lease_take(&tenant, argv[1]);
-		PG_RETURN_NULL();
+		cache_found();
+		PG_RETURN_JSONB_P(value);
 	}
-	ereport(DEBUG1, (errmsg_internal("value of Redis key \"%s\" is not JSON", argv[1])));
+	if (PG_ARGISNULL(1))
+		cache_missed(&tenant, argv[1], answered);
 	PG_RETURN_NULL();
 }
 
@@ -89,9 +85,7 @@ tenant_cache_set(PG_FUNCTION_ARGS)
 	fill.value = cache_value_text(PG_GETARG_JSONB_P(1), &fill.length);
 	fill.ttl = cache_arg_ttl(fcinfo, 2);
 	fill.sets = cache_arg_tags(fcinfo, 3, &tenant, &fill.nsets);
-	fill.snapshot = tenancy_tenant_snapshot();
-	cache_lease_use(&fill);
-	PG_RETURN_BOOL(cache_is_usable(&tenant) && cache_fill(&fill));
+	PG_RETURN_BOOL(cache_fill_missed(&fill));
 }
 
 /* KEYS: value, lease, tenant's set, size. */

@@ -79,8 +79,12 @@ extern bool cache_is_for_all(Oid relid, bool or_view);
 /* guard.c */
 extern bool cache_may_fill(void);
 extern bool cache_fill(const CacheFill *fill);
-extern void cache_lease_take(const Tenant *tenant, const char *key);
-extern void cache_lease_use(CacheFill *fill);
+/* miss.c */
+extern void	  cache_found(void);
+extern uint64 cache_found_count(void);
+extern void	  cache_missed(const Tenant *tenant, const char *key, bool lease);
+/* Stores a value of the caller's, read in this transaction or since the key was missed. */
+extern bool cache_fill_missed(CacheFill *fill);
 extern void cache_lease_token(char *token);
 extern int	cache_lease_life(void);
 

@@ -15,7 +15,7 @@ CREATE FUNCTION @extschema@.tenant_cache_set(
 LANGUAGE c VOLATILE PARALLEL UNSAFE
 AS 'MODULE_PATHNAME', 'tenant_cache_set';
 COMMENT ON FUNCTION @extschema@.tenant_cache_set(text, jsonb, integer, text[]) IS
-    'Stores a value for ttl seconds at once, whatever becomes of the transaction; false if Redis did not take it, if what it was made of may have changed since tenant_use() or since the tenant_cache_get() that missed it, or if the transaction has written. The value must have been read after that. Errors: TN005 no tenant in use, 22023 key, tags or ttl, 54000 value over 16 MB';
+    'Stores a value for ttl seconds at once, whatever becomes of the transaction; false if Redis did not take it, if what it was made of may have changed since tenant_use() or since the transaction in which tenant_cache_get() of this session missed it, if a value was found in the cache since then, as it may be made of that, or if the transaction has written. The value must have been read from the tables in this transaction after tenant_use(), or in the same session after that tenant_cache_get(); through a pooler in transaction mode only the former. Errors: TN005 no tenant in use, 22023 key, tags or ttl, 54000 value over 16 MB';
 
 CREATE FUNCTION @extschema@.tenant_cache_delete(key text) RETURNS boolean
 LANGUAGE c VOLATILE PARALLEL UNSAFE
@@ -32,7 +32,7 @@ CREATE FUNCTION @extschema@.tenant_cache_fetch(
 LANGUAGE c VOLATILE PARALLEL UNSAFE
 AS 'MODULE_PATHNAME', 'tenant_cache_fetch';
 COMMENT ON FUNCTION @extschema@.tenant_cache_fetch(text, text, integer, text[]) IS
-    'Value of a key; if there is none, that of the query (one row of one jsonb or json column), run with the caller''s rights, which is then stored for ttl seconds, 10 % more or less, unless what it was made of has changed meanwhile. No row, or null, is null and is remembered for 10 seconds. One session at a time makes a value; others wait tenancy.cache_wait for it and then run the query too. Errors: TN005 no tenant in use, 22023 key, query, tags or ttl, 42804 the query''s column, 21000 more than one row, 54000 value over 16 MB, and those of the query';
+    'Value of a key; if there is none, that of the query (one row of one jsonb or json column), run with the caller''s rights, which is then stored for ttl seconds, 10 % more or less, unless what it was made of has changed meanwhile, or the query has found other values in the cache. No row, or null, is null and is remembered for 10 seconds. One session at a time makes a value; others wait tenancy.cache_wait for it and then run the query too. Errors: TN005 no tenant in use, 22023 key, query, tags or ttl, 42804 the query''s column, 21000 more than one row, 54000 value over 16 MB, and those of the query';
 
 CREATE FUNCTION @extschema@.tenant_cache_invalidate(pattern text) RETURNS bigint
 LANGUAGE c VOLATILE PARALLEL UNSAFE

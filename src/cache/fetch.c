@@ -71,17 +71,23 @@ run_query(const char *query)
 	return value;
 }
 
-/* Makes the value with one snapshot, which goes into fill. */
+/*
+ * Makes the value with one snapshot, which goes into fill; none does if the query has found values
+ * in the cache: these may be older, and nothing would unlink what is made of them.
+ */
 static Jsonb *
 make_value(CacheFill *fill, const char *query)
 {
 	TimestampTz start = GetCurrentTimestamp();
+	uint64		found = cache_found_count();
 	Jsonb	   *value;
 
 	PushActiveSnapshot(GetTransactionSnapshot());
 	fill->snapshot = tenancy_snapshot_text(GetActiveSnapshot(), false);
 	value = run_query(query);
 	PopActiveSnapshot();
+	if (cache_found_count() != found)
+		fill->snapshot = NULL;
 	fill->cost = (int) TimestampDifferenceMilliseconds(start, GetCurrentTimestamp());
 	return value;
 }

@@ -10,14 +10,11 @@
 #include "access/xlog.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
-#include "utils/memutils.h"
 
 #include "cache/cache.h"
-#include "common/guc.h"
 #include "sink/redis_keys.h"
 #include "sync/shared.h"
 
-#define LEASES_KEPT 32
 #define UNIT_TEXT CppAsString2(REDIS_SIZE_UNIT)
 #define PURGE_TEXT "20" /* expired keys that a fill takes out of each set */
 
@@ -97,17 +94,6 @@ static RedisScript fill_script = {
 	"return 1\n",
 	""};
 
-/* A lease of this session: the value may be stored if nobody has taken it away. */
-typedef struct Lease
-{
-	char *key;
-	char *snapshot; /* what is read after it sees as much */
-	char  token[LEASE_TOKEN_LENGTH + 1];
-} Lease;
-
-static Lease leases[LEASES_KEPT];
-static int	 next_lease = 0;
-
 /* The script that stores a value, for clients that fill the cache by themselves. */
 Datum
 tenant_cache_fill_script(PG_FUNCTION_ARGS)
@@ -174,6 +160,8 @@ cache_fill(const CacheFill *fill)
 	if (fill->snapshot == NULL || !cache_may_fill())
 	{
 		cache_count(fill->tenant, CACHE_REJECTED);
+		if (fill->token != NULL)
+			cache_release(fill);
 		return false;
 	}
 	add_string(&command, "");
@@ -193,93 +181,4 @@ cache_fill(const CacheFill *fill)
 		ereport(DEBUG1, (errmsg_internal("Redis key \"%s\" was not stored: " INT64_FORMAT,
 										 fill->key, reply.integer)));
 	return reply.integer == 1;
-}
-
-/* Makes a token that nobody else has. */
-void
-cache_lease_token(char *token)
-{
-	static const char digits[] = "0123456789abcdef";
-	uint8			  bytes[LEASE_TOKEN_LENGTH / 2];
-
-	if (!pg_strong_random(bytes, sizeof(bytes)))
-		ereport(ERROR,
-				(errcode(ERRCODE_INTERNAL_ERROR), errmsg("could not generate random bytes")));
-	for (int i = 0; i < lengthof(bytes); i++)
-	{
-		token[2 * i] = digits[bytes[i] >> 4];
-		token[2 * i + 1] = digits[bytes[i] & 15];
-	}
-	token[LEASE_TOKEN_LENGTH] = '\0';
-}
-
-/* Forgets a lease. */
-static void
-forget(Lease *lease)
-{
-	if (lease->key == NULL)
-		return;
-	pfree(lease->key);
-	pfree(lease->snapshot);
-	lease->key = lease->snapshot = NULL;
-}
-
-/* Lease of this session for a key, or NULL. */
-static Lease *
-find_lease(const char *key)
-{
-	for (int i = 0; i < LEASES_KEPT; i++)
-		if (leases[i].key != NULL && strcmp(leases[i].key, key) == 0)
-			return &leases[i];
-	return NULL;
-}
-
-/* Milliseconds that a lease lasts. */
-int
-cache_lease_life(void)
-{
-	return tenancy_cache_guard_time * 1000 / 6;
-}
-
-/* A value was not there: asks for the right to store it, which the next change takes away. */
-void
-cache_lease_take(const Tenant *tenant, const char *key)
-{
-	const char	*snapshot = tenancy_tenant_snapshot();
-	char		 token[LEASE_TOKEN_LENGTH + 1];
-	char		*name = redis_beside(tenant->name, "lease", key);
-	char		*life = psprintf("%d", cache_lease_life());
-	const char	*argv[] = {"SET", name, token, "NX", "PX", life};
-	CacheCommand command = {lengthof(argv), argv};
-	CacheReply	 reply;
-	Lease		*lease = find_lease(key);
-
-	if (snapshot == NULL || !cache_may_fill())
-		return;
-	cache_lease_token(token);
-	if (!cache_call(&command, &reply) || reply.text == NULL)
-		return; /* somebody else has it: the floors guard what we store */
-	if (lease == NULL)
-	{
-		lease = &leases[next_lease];
-		next_lease = (next_lease + 1) % LEASES_KEPT;
-	}
-	forget(lease);
-	lease->snapshot = MemoryContextStrdup(TopMemoryContext, snapshot);
-	lease->key = MemoryContextStrdup(TopMemoryContext, key);
-	strlcpy(lease->token, token, sizeof(lease->token));
-}
-
-/* Stores a value with the lease that the session has for it, if any. */
-void
-cache_lease_use(CacheFill *fill)
-{
-	Lease *lease = find_lease(fill->key);
-
-	fill->cost = -1;
-	if (lease == NULL)
-		return;
-	fill->token = pstrdup(lease->token);
-	fill->snapshot = pstrdup(lease->snapshot);
-	forget(lease);
 }

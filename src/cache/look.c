@@ -166,7 +166,10 @@ cache_look(CacheFill *fill, Jsonb **value)
 		*value = cached_value(&reply, &found);
 	cache_count(fill->tenant, found ? CACHE_HITS : CACHE_MISSES);
 	if (found)
+	{
+		cache_found();
 		return CACHE_FOUND;
+	}
 	return result == LOOK_OURS ? CACHE_OURS : CACHE_NOT_OURS;
 }
 
