@@ -138,7 +138,7 @@ add_keys(CacheCommand *command, const CacheFill *fill)
 
 	add_string(command, fill->key);
 	add_string(command, redis_beside(tenant, "lease", fill->key));
-	add_string(command, redis_mark_key(MyDatabaseId));
+	add_string(command, redis_mark_key());
 	add_string(command, redis_beside(tenant, "cost", fill->key));
 	add_string(command, redis_size_key(tenant));
 	add_string(command, redis_beside(tenant, "floor", fill->key));

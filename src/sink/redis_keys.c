@@ -6,6 +6,9 @@
  */
 #include "postgres.h"
 
+#include "access/xlog.h"
+#include "miscadmin.h"
+
 #include "sink/redis_keys.h"
 
 /* Redis key of what the application calls key. */
@@ -36,9 +39,9 @@ redis_beside(const char *tenant, const char *what, const char *name)
 	return psprintf("tenant:%s:#%s:%s", tenant, what, name + strlen("tenant::") + strlen(tenant));
 }
 
-/* Redis key of the mark of a database. */
+/* Redis key of the mark of this database; OIDs alone are the same in many clusters. */
 char *
-redis_mark_key(Oid database)
+redis_mark_key(void)
 {
-	return psprintf("tenant:#mark:%u", database);
+	return psprintf("tenant:#mark:" UINT64_FORMAT ":%u", GetSystemIdentifier(), MyDatabaseId);
 }

@@ -8,7 +8,7 @@
  *		tenant:NAME:#floor:X   which transactions changed X lately; X is KEY or #tag:TAG
  *		tenant:NAME:#lease:KEY who is about to store KEY
  *		tenant:NAME:#cost:KEY  milliseconds that the query took that made KEY
- *		tenant:#mark:OID       a snapshot that values must be as new as
+ *		tenant:#mark:SYSTEM:OID  a snapshot that values must be as new as
  *
  * The tag "" holds every key of the tenant.
  */
@@ -19,6 +19,6 @@ extern char *redis_tenant_key(const char *tenant, const char *key);
 extern char *redis_tag_key(const char *tenant, const char *tag);
 extern char *redis_size_key(const char *tenant);
 extern char *redis_beside(const char *tenant, const char *what, const char *name);
-extern char *redis_mark_key(Oid database);
+extern char *redis_mark_key(void);
 
 #endif

@@ -119,7 +119,7 @@ write_mark(RedisConn *conn, bool fresh)
 {
 	char		since[24];
 	char		life[24];
-	char	   *key = redis_mark_key(MyDatabaseId);
+	char	   *key = redis_mark_key();
 	const char *argv[] = {
 		"EVAL", redis_mark_script.text, "1", key, mark.text != NULL ? mark.text : "", since,
 		life,	fresh ? "1" : "0"};

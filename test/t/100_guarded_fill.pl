@@ -55,6 +55,8 @@ sub marked { return wait_until(sub { @{ redis_cmd($redis, 'KEYS', 'tenant:#mark:
 
 ok(sync_wait($node, 'postgres', 60), 'start');
 ok(marked(), 'the worker leaves its mark');
+is_deeply(redis_cmd($redis, 'KEYS', 'tenant:#mark:*'), [ 'tenant:#mark:' . $node->safe_psql('postgres', q{SELECT system_identifier || ':' || oid FROM pg_control_system(), pg_database WHERE datname = 'postgres'}) ],
+	'which no other cluster has');
 is(fill('item:1', 1), 't', 'a fill is stored');
 change('UPDATE tenant_one.item SET n = 1 WHERE id = 1');
 is(value('item:1'), undef, 'and unlinked by a change');
