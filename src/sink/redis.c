@@ -97,11 +97,18 @@ cache_open(void)
 		redis_server_open(lost_connection);
 }
 
-/* Redis tells no identity of its data, and does not need to: what it lost is no stale value. */
+/* The server: one that is started again, or another one, may have values that were unlinked. */
 static const char *
 cache_identity(void)
 {
-	return NULL;
+	return redis_server_health(NULL) == SINK_READY ? redis_server_info()->identity : NULL;
+}
+
+/* True if there was nothing in it when it said so. */
+static bool
+cache_is_empty(void)
+{
+	return redis_server_health(NULL) == SINK_READY && redis_server_info()->is_empty;
 }
 
 /* True if a script may have done that many: of the keys all, of the tags as far as it got. */
@@ -489,9 +496,11 @@ const SinkDriver cache_sink_driver = {
 	.poll = redis_server_poll,
 	.health = redis_server_health,
 	.identity = cache_identity,
+	.is_empty = cache_is_empty,
 	.submit = cache_submit,
 	.finished = cache_finished,
 	.event_fd = redis_server_event_fd,
 	.timeout = redis_server_timeout,
 	.housekeep = cache_housekeep,
+	.trouble = redis_mark_trouble,
 };

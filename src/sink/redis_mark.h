@@ -9,5 +9,7 @@
 extern void redis_mark_keep(void);
 /* The connection is gone. */
 extern void redis_mark_lost(void);
+/* Why nothing can be stored, if that was not told yet; else NULL. */
+extern const char *redis_mark_trouble(void);
 
 #endif

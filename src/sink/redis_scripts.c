@@ -100,7 +100,7 @@ RedisScript redis_mark_script = {
 	"if ARGV[4] == '0' and redis.call('EXISTS', KEYS[1]) == 0 then return -now end\n"
 	"local left = ARGV[2] + ARGV[3] - now\n"
 	"if left <= 0 then return -now end\n"
-	"redis.call('SET', KEYS[1], ARGV[1], 'PX', left)\n"
+	"redis.call('SET', KEYS[1], ARGV[1], 'PX', math.min(left, 3000))\n"
 	"return now\n",
 	""};
 

@@ -2,7 +2,7 @@
  * redis_server.c
  *		The cache sink's connection: is Redis there, and does it let us in.
  *
- * A new connection loads the script; the answer to that makes READY.  The socket
+ * A new connection loads the script and asks which server it is; the answers make READY.  The socket
  * is kept in an epoll descriptor, since it waits for writing too.
  */
 #include "postgres.h"
@@ -15,6 +15,7 @@
 
 #include "common/guc.h"
 #include "sink/backoff.h"
+#include "sink/redis_info.h"
 #include "sink/redis_scripts.h"
 #include "sink/redis_server.h"
 #include "sink/text.h"
@@ -30,6 +31,8 @@ static bool				opened = false;
 static SinkHealth		health = SINK_CONNECTING;
 static char				last_error[SINK_REASON_MAX];
 static bool				knows_scripts = false;
+static bool				knows_info = false;
+static RedisInfo		info;
 
 /* True if an error reply means that we may not do that. */
 bool
@@ -90,6 +93,36 @@ took_script(void *arg, int index, RedisReplyType type, int64 integer, const char
 					   text != NULL ? text : "SCRIPT LOAD has an unexpected answer");
 }
 
+/* The answer to INFO; it may be asked for again later, and is then kept if the new one is none. */
+static void
+took_info(void *arg, int index, RedisReplyType type, int64 integer, const char *text, size_t length)
+{
+	if (type == REDIS_STRING && redis_info_read(text, &info))
+		knows_info = true;
+	else if (!knows_info && last_error[0] == '\0')
+		sink_set_textf(last_error, sizeof(last_error), "%s",
+					   type == REDIS_ERROR ? text : "INFO has an unexpected answer");
+	if (health == SINK_READY)
+		redis_server_progress();
+}
+
+/* Asks the server what it is. */
+void
+redis_server_ask(void)
+{
+	static const char *argv[] = {"INFO"};
+
+	redis_expect(conn, took_info, NULL);
+	redis_command(conn, lengthof(argv), argv, NULL);
+}
+
+/* What it has said last, while READY. */
+const RedisInfo *
+redis_server_info(void)
+{
+	return &info;
+}
+
 /* Starts connecting when that is due. */
 static void
 try_connect(void)
@@ -105,9 +138,10 @@ try_connect(void)
 		become(error);
 		return;
 	}
-	knows_scripts = false;
+	knows_scripts = knows_info = false;
 	redis_expect(conn, took_script, NULL);
 	redis_command(conn, lengthof(argv), argv, NULL);
+	redis_server_ask();
 	last_progress = GetCurrentTimestamp();
 }
 
@@ -127,11 +161,11 @@ watch_socket(void)
 	watched = event.events;
 }
 
-/* The script's answer has come. */
+/* The answers to the first commands have come. */
 static void
 end_connecting(void)
 {
-	if (!knows_scripts)
+	if (!knows_scripts || !knows_info)
 	{
 		char error[SINK_REASON_MAX];
 

@@ -6,6 +6,7 @@
 #define TENANCY_REDIS_SERVER_H
 
 #include "sink/redis_conn.h"
+#include "sink/redis_info.h"
 #include "sink/sink.h"
 
 /* Called before a connection is dropped: what waits for its replies must give up. */
@@ -19,6 +20,10 @@ extern SinkHealth redis_server_health(const char **error);
 extern pgsocket	  redis_server_event_fd(void);
 /* NULL unless READY; commands queued on it go out with the next poll. */
 extern RedisConn *redis_server_conn(void);
+/* Asks for what redis_server_info tells; the connection must be there. */
+extern void redis_server_ask(void);
+/* What the server said of itself, while READY. */
+extern const RedisInfo *redis_server_info(void);
 /* A reply has come: the time for the next one starts again. */
 extern void redis_server_progress(void);
 /* True if an error reply means that we may not do that. */

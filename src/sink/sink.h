@@ -138,6 +138,8 @@ typedef struct SinkDriver
 	SinkHealth (*health)(const char **error);
 	/* Identity of the server's data (cluster_uuid); NULL where it has none or is not known yet. */
 	const char *(*identity)(void);
+	/* True if another server than before has nothing that could be old; NULL: never known. */
+	bool (*is_empty)(void);
 	/* The identity it had before, NULL: not known; before the first open.  NULL: has none. */
 	void (*expect)(const char *identity);
 	/* Starts a batch; the batch and what it points to live until finished says true. */

@@ -15,6 +15,7 @@
 #include "common/spi.h"
 #include "sink/provision.h"
 #include "sync/backlog.h"
+#include "sync/message.h"
 #include "sync/resync.h"
 #include "sync/sink_worker.h"
 
@@ -104,6 +105,18 @@ read_state(SinkWorker *worker, const char *identity, bool *same)
 	return was_enabled;
 }
 
+/*
+ * The cache forgets what it has of every tenant, also of those that are dropped: what was unlinked may be
+ * there again, or be of transactions that are lost.
+ */
+static void
+forget_tenants(void)
+{
+	tenancy_spi_exec("SELECT DISTINCT name FROM tenancy.tenant", 0, NULL, NULL, NULL);
+	for (uint64 i = 0; i < SPI_processed; i++)
+		tenancy_message_forget_tenant(tenancy_spi_text(i, 1));
+}
+
 /* Writes that the sink is on, and asks for a resync if it was off or another one. */
 static void
 note_enabled(void *arg)
@@ -115,6 +128,9 @@ note_enabled(void *arg)
 
 	tenancy_spi_begin_as_owner(&scope);
 	was_enabled = read_state(worker, worker->driver->identity(), &same);
+	same = same || (worker->driver->is_empty != NULL && worker->driver->is_empty());
+	if (!same && worker->kind == SINK_CACHE)
+		forget_tenants();
 	if (!same && worker->kind == SINK_SEARCH)
 		tenancy_spi_exec(SEARCH_MAKE_MISSING " WHERE state IN ('ready', 'altered', 'emptying')", 0,
 						 NULL, NULL, NULL);
