@@ -7,6 +7,11 @@
  */
 #include "postgres.h"
 
+#include <sys/stat.h>
+
+#include "access/xlog.h"
+#include "catalog/pg_control.h"
+#include "common/controldata_utils.h"
 #include "miscadmin.h"
 #include "storage/shmem.h"
 #include "utils/timestamp.h"
@@ -118,6 +123,22 @@ init_database(DatabaseShared *database, char *rings)
 		init_sink(&database->sinks[kind], (Ring *) (rings + kind * ring_bytes()));
 }
 
+/*
+ * True unless the server was stopped cleanly as a primary: after a crash, or a promotion later on, it may
+ * lack commits that were seen.
+ */
+static bool
+may_lack_commits(void)
+{
+	bool			 is_valid;
+	ControlFileData *control = get_controlfile(DataDir, &is_valid);
+	struct stat		 buf;
+	bool			 clean = is_valid && control->state == DB_SHUTDOWNED;
+
+	pfree(control);
+	return !clean || stat(STANDBY_SIGNAL_FILE, &buf) == 0 || stat(RECOVERY_SIGNAL_FILE, &buf) == 0;
+}
+
 /* Makes or finds the shared memory; called with AddinShmemInitLock held. */
 void
 tenancy_shared_init(void)
@@ -135,6 +156,7 @@ tenancy_shared_init(void)
 	pg_atomic_init_u32(&tenancy_shared->rescan, 0);
 	pg_atomic_init_u32(&tenancy_shared->generation, 1);
 	pg_atomic_init_u32(&tenancy_shared->probe_result, PROBE_NONE);
+	tenancy_shared->may_lack = may_lack_commits();
 	tenancy_shared->ndatabases = tenancy_max_databases;
 	tenancy_shared->databases = (DatabaseShared *) (base + MAXALIGN(sizeof(SyncShared)));
 	rings = (char *) tenancy_shared->databases +
@@ -174,6 +196,7 @@ tenancy_shared_reset(DatabaseShared *database, Oid dboid)
 	memset(database->samples, 0, sizeof(database->samples));
 	for (int i = 0; i < SAMPLE_WINDOWS * SAMPLE_VERDICTS; i++)
 		pg_atomic_write_u64(&database->inspected[0][0] + i, 0);
+	database->lack_told = false;
 	pg_atomic_write_u32(&database->absent, 0);
 	pg_atomic_write_u64(&database->captured, 0);
 	pg_atomic_write_u64(&database->confirmed, 0);

@@ -142,6 +142,7 @@ typedef struct DatabaseShared
 	pg_atomic_uint64 captured;		/* LSN decoded so far */
 	pg_atomic_uint64 confirmed;		/* LSN the slot has been confirmed at */
 	SinkShared		 sinks[SINK_COUNT];
+	bool			 lack_told; /* the cache has been told to forget what may be of such commits */
 	Unending		 unending[UNENDING_MAX];
 	pg_atomic_uint32 next_unending;
 	WorkerShared	 verify; /* the sampling one */
@@ -163,6 +164,7 @@ typedef struct SyncShared
 	pg_atomic_uint32 generation;   /* raised when a database comes or goes */
 	Oid				 probe_dboid;  /* database being looked at, set by the launcher */
 	pg_atomic_uint32 probe_result; /* ProbeResult */
+	bool			 may_lack;	   /* commits that were seen; set at start */
 	int				 ndatabases;
 	DatabaseShared	*databases;
 } SyncShared;

@@ -129,7 +129,8 @@ note_enabled(void *arg)
 	tenancy_spi_begin_as_owner(&scope);
 	was_enabled = read_state(worker, worker->driver->identity(), &same);
 	same = same || (worker->driver->is_empty != NULL && worker->driver->is_empty());
-	if (!same && worker->kind == SINK_CACHE)
+	if (worker->kind == SINK_CACHE &&
+		(!same || (tenancy_shared->may_lack && !worker->database->lack_told)))
 		forget_tenants();
 	if (!same && worker->kind == SINK_SEARCH)
 		tenancy_spi_exec(SEARCH_MAKE_MISSING " WHERE state IN ('ready', 'altered', 'emptying')", 0,
@@ -172,6 +173,8 @@ switch_on(SinkWorker *worker)
 		return;
 	}
 	noted_off = false;
+	if (worker->kind == SINK_CACHE)
+		worker->database->lack_told = true;
 	if (worker->driver->config_changed != NULL)
 		worker->driver->config_changed();
 	resync_wake();
