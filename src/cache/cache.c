@@ -25,7 +25,8 @@ PG_FUNCTION_INFO_V1(tenant_cache_delete);
 
 /*
  * False while values of an earlier tenant of the same name may still be there: the cache
- * worker has not come as far as that one's end.
+ * worker has not come as far as that one's end.  A standby knows nothing of that: there they
+ * may be read for as long as the worker of the primary is behind.
  */
 static bool
 is_clean(const Tenant *tenant)
@@ -35,7 +36,8 @@ is_clean(const Tenant *tenant)
 	if (database == NULL || wal_level < WAL_LEVEL_LOGICAL || RecoveryInProgress() ||
 		tenant->cache_from > GetXLogInsertRecPtr())
 		return true;
-	return pg_atomic_read_u64(&database->sinks[SINK_CACHE].settled) >= tenant->cache_from;
+	return pg_atomic_read_u64(&database->sinks[SINK_CACHE].settled) >= tenant->cache_from &&
+		   forgetting_is_over(tenant->name);
 }
 
 /* True if what is in the cache may be used. */

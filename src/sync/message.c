@@ -10,6 +10,7 @@
 #include "lib/stringinfo.h"
 
 #include "common/compat.h"
+#include "sync/forgetting.h"
 #include "sync/message.h"
 
 /* Writes one transactional message of a kind byte and a body. */
@@ -38,5 +39,6 @@ tenancy_message_mark_dirty(Oid relid, const char *key, int key_length)
 void
 tenancy_message_forget_tenant(const char *tenant)
 {
+	forgetting_note(tenant);
 	emit(TENANCY_MESSAGE_FORGET, tenant, strlen(tenant) + 1, NULL, 0);
 }

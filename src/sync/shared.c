@@ -110,6 +110,11 @@ init_database(DatabaseShared *database, char *rings)
 		pg_atomic_init_u32(&database->unending[i].relid, InvalidOid);
 		pg_atomic_init_u64(&database->unending[i].at, 0);
 	}
+	for (int i = 0; i < FORGETTING_PLACES; i++)
+	{
+		pg_atomic_init_u32(&database->forgetting[i].committing, 0);
+		pg_atomic_init_u64(&database->forgetting[i].end, 0);
+	}
 	pg_atomic_init_u32(&database->next_unending, 0);
 	pg_atomic_init_u32(&database->moves_to_verify, 0);
 	init_worker(&database->inspector);

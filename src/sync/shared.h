@@ -13,6 +13,7 @@
 
 #include "common/guc.h"
 #include "sink/sink.h"
+#include "sync/forgetting.h"
 #include "sync/ring.h"
 
 #define SHARED_ERROR_MAX 512
@@ -143,6 +144,7 @@ typedef struct DatabaseShared
 	pg_atomic_uint64 confirmed;		/* LSN the slot has been confirmed at */
 	SinkShared		 sinks[SINK_COUNT];
 	bool			 lack_told; /* the cache has been told to forget what may be of such commits */
+	Forgetting		 forgetting[FORGETTING_PLACES];
 	Unending		 unending[UNENDING_MAX];
 	pg_atomic_uint32 next_unending;
 	WorkerShared	 verify; /* the sampling one */

@@ -126,6 +126,17 @@ is(as('two', "SELECT coalesce(tenant_cache_get('secret')::text, 'none')"), 'none
 set('two', 'secret');
 $node->safe_psql('postgres', "BEGIN; SELECT tenant_drop('two', purge => true); SELECT tenant_create('two'); COMMIT");
 left('two', '', 'dropped and made in one transaction: nothing is left');
+set('two', 'secret');
+my $long = $node->background_psql('postgres', on_error_stop => 0);
+$long->query(q{BEGIN; SELECT tenant_drop('two', purge => true); SELECT tenant_create('two');});
+as('one', q{INSERT INTO technologies (name) VALUES ('later')});
+ok(sync_wait($node, 'postgres', 60), 'a long one: the sink is past what it has written');
+kill 'STOP', my ($sink) = worker_pids($node, 'pg_tenancy cache sink');
+$long->query('COMMIT;');
+is(as('two', q{SELECT coalesce(tenant_cache_get('secret')::text, 'none')}), 'none', 'its commit is not in the sink yet: nothing of the former one');
+kill 'CONT', $sink;
+left('two', '', 'and then nothing is left');
+$long->quit;
 set('two', 'kept');
 $node->safe_psql('postgres', "BEGIN; SELECT tenant_drop('two'); ROLLBACK");
 as('zoo', "DELETE FROM animal");
