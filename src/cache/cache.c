@@ -7,12 +7,14 @@
  */
 #include "postgres.h"
 
+#include "access/transam.h"
 #include "access/xlog.h"
 #include "fmgr.h"
 #include "utils/builtins.h"
 
 #include "cache/cache.h"
 #include "common/args.h"
+#include "common/guc.h"
 #include "common/jsonb.h"
 #include "sink/redis_keys.h"
 #include "sync/control.h"
@@ -90,18 +92,20 @@ tenant_cache_set(PG_FUNCTION_ARGS)
 	PG_RETURN_BOOL(cache_fill_missed(&fill));
 }
 
-/* KEYS: value, lease, tenant's set, size. */
-static RedisScript delete_script = {REDIS_LUA_FORGET "redis.call('UNLINK', KEYS[2])\n"
-													 "forget(KEYS[3], KEYS[4], KEYS[1])\n"
-													 "return redis.call('UNLINK', KEYS[1])\n",
+/* KEYS: value, lease, tenant's set, size, floor.  ARGV: life of a floor, newest transaction id. */
+static RedisScript delete_script = {REDIS_LUA_RAISE REDIS_LUA_FORGET
+									"redis.call('UNLINK', KEYS[2])\n"
+									"forget(KEYS[3], KEYS[4], KEYS[1])\n"
+									"raise(KEYS[5], 0, tonumber(ARGV[2]))\n"
+									"return redis.call('UNLINK', KEYS[1])\n",
 									""};
 
-/* Removes a key, and who is about to store it may not any more. */
+/* Removes a key; what was read before a change that has ended by now is not stored after it. */
 Datum
 tenant_cache_delete(PG_FUNCTION_ARGS)
 {
 	Tenant		 tenant;
-	const char	*argv[] = {NULL, NULL, "4", NULL, NULL, NULL, NULL};
+	const char	*argv[] = {NULL, NULL, "5", NULL, NULL, NULL, NULL, NULL, NULL, NULL};
 	CacheCommand command = {lengthof(argv), argv};
 	CacheReply	 reply;
 
@@ -110,5 +114,8 @@ tenant_cache_delete(PG_FUNCTION_ARGS)
 	argv[4] = redis_beside(tenant.name, "lease", argv[3]);
 	argv[5] = cache_tag_set(&tenant, "");
 	argv[6] = redis_size_key(tenant.name);
+	argv[7] = redis_beside(tenant.name, "floor", argv[3]);
+	argv[8] = psprintf("%d", tenancy_cache_guard_time * 1000);
+	argv[9] = psprintf(UINT64_FORMAT, U64FromFullTransactionId(ReadNextFullTransactionId()) - 1);
 	PG_RETURN_BOOL(cache_run_script(&delete_script, &command, &reply) && reply.integer > 0);
 }

@@ -21,7 +21,7 @@ CREATE FUNCTION @extschema@.tenant_cache_delete(key text) RETURNS boolean
 LANGUAGE c VOLATILE PARALLEL UNSAFE
 AS 'MODULE_PATHNAME', 'tenant_cache_delete';
 COMMENT ON FUNCTION @extschema@.tenant_cache_delete(text) IS
-    'Removes a key at once, whatever becomes of the transaction, and keeps sessions that have missed it from storing what they read; true if it was there. Errors: TN005 no tenant in use, 22023 key';
+    'Removes a key at once, whatever becomes of the transaction; what a session has read before a change that has ended by now is not stored after it, nor is what the holder of the key''s lease has read; true if it was there. Errors: TN005 no tenant in use, 22023 key';
 
 CREATE FUNCTION @extschema@.tenant_cache_fetch(
     key text,
@@ -38,13 +38,13 @@ CREATE FUNCTION @extschema@.tenant_cache_invalidate(pattern text) RETURNS bigint
 LANGUAGE c VOLATILE PARALLEL UNSAFE
 AS 'MODULE_PATHNAME', 'tenant_cache_invalidate';
 COMMENT ON FUNCTION @extschema@.tenant_cache_invalidate(text) IS
-    'Removes at once the values of the tenant in use, of those that tenant_cache_set and tenant_cache_fetch stored, whose keys fit a pattern of Redis (*, ?, [a-z], \ before a special character); returns how many, null if Redis did not answer. Values that are being made now are not stored. Errors: TN005 no tenant in use, 22023 pattern';
+    'Removes at once the values of the tenant in use, of those that tenant_cache_set and tenant_cache_fetch stored, whose keys fit a pattern of Redis (*, ?, [a-z], \ before a special character); returns how many, null if Redis did not answer. A value that was read before a change that has ended by now, of any key of the tenant, is not stored after it; while a transaction that has written is running, none that was read in the time is, for tenancy.cache_guard_time at the most. Errors: TN005 no tenant in use, 22023 pattern';
 
 CREATE FUNCTION @extschema@.tenant_cache_invalidate_tag(tag text) RETURNS bigint
 LANGUAGE c VOLATILE PARALLEL UNSAFE
 AS 'MODULE_PATHNAME', 'tenant_cache_invalidate_tag';
 COMMENT ON FUNCTION @extschema@.tenant_cache_invalidate_tag(text) IS
-    'Removes at once the values with a tag of the tenant in use; returns how many keys had it, null if Redis did not answer. Values with the tag that are being made now are not stored. Errors: TN005 no tenant in use, 22023 tag';
+    'Removes at once the values with a tag of the tenant in use; returns how many keys had it, null if Redis did not answer. A value with the tag that was read before a change that has ended by now is not stored after it. Errors: TN005 no tenant in use, 22023 tag';
 
 CREATE FUNCTION @extschema@.tenant_cache_stats(
     tenant text DEFAULT NULL,

@@ -50,8 +50,9 @@ count_members(const char *set)
 }
 
 /*
- * Drops the members of a set, or just raises its floor: values that are being made now, by whatever
- * transaction has not seen all that has ended, are not stored.
+ * Drops the members of a set, or just raises its floor: values that are being made now by
+ * a transaction that has not seen all that has ended are not stored.  One that still runs keeps
+ * others from storing too: nobody knows whether it is the one that matters.
  */
 static bool
 drop_tag(const Tenant *tenant, const char *set, bool only_floor)

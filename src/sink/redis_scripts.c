@@ -15,37 +15,9 @@
 
 #include "sink/redis_scripts.h"
 
-/*
- * raise(floor, low, high): takes a range into a floor; whatever else is in its place goes.  A Redis
- * that is full refuses a script's first write if that takes memory, but not later ones: the
- * first is an UNLINK, so that what is old goes all the same.
- */
-#define RAISE_FUNCTION                                                                  \
-	"local time = redis.call('TIME')\n"                                                 \
-	"local now = time[1] * 1000 + math.floor(time[2] / 1000)\n"                         \
-	"local life = tonumber(ARGV[1])\n"                                                  \
-	"local written = false\n"                                                           \
-	"local function raise(floor, low, high)\n"                                          \
-	"  local l1, h1, l2, h2, since = low, high, low, high, now\n"                       \
-	"  local old = redis.pcall('GET', floor)\n"                                         \
-	"  if type(old) == 'string' then\n"                                                 \
-	"    local a, b, c, d, e = string.match(old, '^(%d+) (%d+) (%d+) (%d+) (%d+)$')\n"  \
-	"    if e and now - e > life then\n"                                                \
-	"      l1, h1 = tonumber(c), tonumber(d)\n"                                         \
-	"    elseif e then\n"                                                               \
-	"      l1, h1, since = tonumber(a), tonumber(b), tonumber(e)\n"                     \
-	"      l2, h2 = math.min(low, tonumber(c)), math.max(high, tonumber(d))\n"          \
-	"    end\n"                                                                         \
-	"  end\n"                                                                           \
-	"  local text = string.format('%.0f %.0f %.0f %.0f %.0f', l1, h1, l2, h2, since)\n" \
-	"  if not written then redis.call('UNLINK', floor) end\n"                           \
-	"  written = true\n"                                                                \
-	"  redis.call('SET', floor, text, 'PX', life)\n"                                    \
-	"end\n"
-
 /* A value of the floor's name: only the floor.  High 0: no floor. */
 RedisScript redis_unlink_script = {
-	RAISE_FUNCTION REDIS_LUA_FORGET
+	REDIS_LUA_RAISE REDIS_LUA_FORGET
 	"for i = 1, #KEYS, 5 do\n"
 	"  local at = 2 + (i - 1) / 5 * 2\n"
 	"  local low, high = tonumber(ARGV[at]), tonumber(ARGV[at + 1])\n"
@@ -63,7 +35,7 @@ RedisScript redis_unlink_script = {
  * What is no set, whoever put it there, just goes: an error would be tried again for ever.
  */
 RedisScript redis_drop_tags_script = {
-	RAISE_FUNCTION REDIS_LUA_FORGET
+	REDIS_LUA_RAISE REDIS_LUA_FORGET
 	"local left = tonumber(ARGV[2])\n"
 	"for i = 1, #KEYS, 4 do\n"
 	"  if left <= 0 then return (i - 1) / 4 end\n"

@@ -137,6 +137,14 @@ $node->safe_psql('postgres', "BEGIN; $use; SELECT tenant_cache_delete('item:9');
 is(ask($reader, q{SELECT tenant_cache_set('item:9', '0')}), 'f', 'tenant_cache_delete takes the lease away');
 ask($reader, 'COMMIT');
 
+# Who has missed a key while another session had the lease is kept from storing by a delete too.
+ask($early, "BEGIN; $use; SELECT tenant_cache_get('free'); COMMIT");
+ask($reader, "BEGIN; $use; SELECT tenant_cache_get('free')");
+$node->safe_psql('postgres', 'UPDATE tenant_two.item SET n = n + 1 WHERE id = 1');
+$node->safe_psql('postgres', "BEGIN; $use; SELECT tenant_cache_delete('free'); COMMIT");
+is(ask($reader, q{SELECT tenant_cache_set('free', '0')}), 'f', 'tenant_cache_delete leaves a floor');
+ask($reader, 'COMMIT');
+
 # --- Redis forgets
 redis_cmd($redis, 'SCRIPT', 'FLUSH');
 is(fill('item:10', 10), 't', 'scripts flushed: stored');
