@@ -85,6 +85,7 @@ extern uint64 cache_found_count(void);
 extern void	  cache_missed(const Tenant *tenant, const char *key, bool lease);
 /* Stores a value of the caller's, read in this transaction or since the key was missed. */
 extern bool cache_fill_missed(CacheFill *fill);
+extern bool cache_lease_ask(const Tenant *tenant, const char *key, const char *token);
 extern void cache_lease_token(char *token);
 extern int	cache_lease_life(void);
 
@@ -105,6 +106,8 @@ extern bool cache_store(CacheFill *fill, Jsonb *value);
 extern void cache_release(const CacheFill *fill);
 
 /* connection.c */
+extern int
+	cache_time_limit; /* ms that a call may take, if less than tenancy.redis_timeout; 0: no less */
 /* Runs a script; argv[1] is for its name, argv[0] for the command. */
 extern bool cache_run_script(RedisScript *script, CacheCommand *command, CacheReply *reply);
 /* False if Redis is not configured, known to be away, or did not answer. */

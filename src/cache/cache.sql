@@ -38,7 +38,7 @@ CREATE FUNCTION @extschema@.tenant_cache_invalidate(pattern text) RETURNS bigint
 LANGUAGE c VOLATILE PARALLEL UNSAFE
 AS 'MODULE_PATHNAME', 'tenant_cache_invalidate';
 COMMENT ON FUNCTION @extschema@.tenant_cache_invalidate(text) IS
-    'Removes at once the values of the tenant in use, of those that tenant_cache_set and tenant_cache_fetch stored, whose keys fit a pattern of Redis (*, ?, [a-z], \ before a special character); returns how many, null if Redis did not answer. A value that was read before a change that has ended by now, of any key of the tenant, is not stored after it; while a transaction that has written is running, none that was read in the time is, for tenancy.cache_guard_time at the most. Errors: TN005 no tenant in use, 22023 pattern';
+    'Removes at once the values of the tenant in use, of those that tenant_cache_set and tenant_cache_fetch stored, whose keys fit a pattern of Redis (* at most 8 times, ?, [a-z], \ before a special character); returns how many, null if Redis did not answer. A value that was read before a change that has ended by now, of any key of the tenant, is not stored after it; while a transaction that has written is running, none that was read in the time is, for tenancy.cache_guard_time at the most. Errors: TN005 no tenant in use, 22023 pattern';
 
 CREATE FUNCTION @extschema@.tenant_cache_invalidate_tag(tag text) RETURNS bigint
 LANGUAGE c VOLATILE PARALLEL UNSAFE

@@ -22,6 +22,8 @@
 static RedisConn   *connection = NULL;
 static KeptSettings opened_with;
 
+int cache_time_limit = 0;
+
 /* What the reply handler, which must not throw, has to remember. */
 typedef struct Answer
 {
@@ -133,12 +135,13 @@ exchange(const CacheCommand *command, CacheReply *reply, long timeout_ms)
 static bool
 try_call(const CacheCommand *command, CacheReply *reply)
 {
-	TimestampTz deadline =
-		TimestampTzPlusMilliseconds(GetCurrentTimestamp(), tenancy_redis_timeout);
-	long left;
+	long most =
+		cache_time_limit > 0 ? Min(cache_time_limit, tenancy_redis_timeout) : tenancy_redis_timeout;
+	TimestampTz deadline = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), most);
+	long		left;
 
 	close_unless_usable();
-	if (connection != NULL && exchange(command, reply, tenancy_redis_timeout))
+	if (connection != NULL && exchange(command, reply, most))
 		return true;
 	left = TimestampDifferenceMilliseconds(GetCurrentTimestamp(), deadline);
 	if (left <= 0)

@@ -19,6 +19,16 @@
 
 PG_FUNCTION_INFO_V1(tenant_cache_fetch);
 
+/* True for JSON's null, which is no value here: it is what a missing one is stored as. */
+static bool
+is_null(Jsonb *value)
+{
+	JsonbValue scalar;
+
+	return JB_ROOT_IS_SCALAR(value) && JsonbExtractScalar(&value->root, &scalar) &&
+		   scalar.type == jbvNull;
+}
+
 /* The one value of the row at hand, in `context`. */
 static Jsonb *
 take_value(MemoryContext context)
@@ -42,7 +52,7 @@ take_value(MemoryContext context)
 				? PointerGetDatum(PG_DETOAST_DATUM_COPY(value))
 				: DirectFunctionCall1(jsonb_in, CStringGetDatum(TextDatumGetCString(value)));
 	MemoryContextSwitchTo(old);
-	return DatumGetJsonbP(value);
+	return is_null(DatumGetJsonbP(value)) ? NULL : DatumGetJsonbP(value);
 }
 
 /* Runs the query with the caller's rights in the active snapshot; NULL: no row, or null. */
@@ -92,9 +102,9 @@ make_value(CacheFill *fill, const char *query)
 	return value;
 }
 
-/* The same; if it fails somebody else may try. */
+/* The same, and stores it; if that fails somebody else may try. */
 static Jsonb *
-make_leased_value(CacheFill *fill, const char *query)
+make_and_store(CacheFill *fill, const char *query)
 {
 	MemoryContext context = CurrentMemoryContext;
 	Jsonb *volatile value = NULL;
@@ -102,13 +112,12 @@ make_leased_value(CacheFill *fill, const char *query)
 	PG_TRY();
 	{
 		value = make_value(fill, query);
+		cache_store(fill, value);
 	}
 	PG_CATCH();
 	{
 		MemoryContextSwitchTo(context);
-		HOLD_INTERRUPTS();
 		cache_release(fill);
-		RESUME_INTERRUPTS();
 		PG_RE_THROW();
 	}
 	PG_END_TRY();
@@ -126,9 +135,7 @@ fetch(CacheFill *fill, const char *query)
 		return value;
 	if (look != CACHE_OURS)
 		return make_value(fill, query);
-	value = make_leased_value(fill, query);
-	cache_store(fill, value);
-	return value;
+	return make_and_store(fill, query);
 }
 
 /* Value of a key, made by a query if it is not there. */

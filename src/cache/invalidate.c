@@ -17,6 +17,7 @@
 
 #define STEP_KEYS "250"
 #define CURSOR_MAX 24
+#define STARS_MOST 8
 
 PG_FUNCTION_INFO_V1(tenant_cache_invalidate);
 PG_FUNCTION_INFO_V1(tenant_cache_invalidate_tag);
@@ -127,6 +128,19 @@ drop_matching(const Tenant *tenant, const char *pattern, char *cursor, int64 *co
 		   take_step(reply.text, cursor, count);
 }
 
+/* Redis takes ever longer with each star, and others wait. */
+static void
+check_pattern(const char *pattern)
+{
+	int stars = 0;
+
+	for (const char *p = pattern; *p != '\0'; p++)
+		stars += *p == '*';
+	if (stars > STARS_MOST)
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						errmsg("pattern has %d stars, %d at the most", stars, STARS_MOST)));
+}
+
 /* Drops all values whose keys fit a pattern. */
 Datum
 tenant_cache_invalidate(PG_FUNCTION_ARGS)
@@ -138,6 +152,7 @@ tenant_cache_invalidate(PG_FUNCTION_ARGS)
 
 	tenancy_tenant_require_current(&tenant);
 	pattern = cache_arg_key(fcinfo, &tenant);
+	check_pattern(pattern);
 	if (!drop_tag(&tenant, cache_tag_set(&tenant, ""), true))
 		PG_RETURN_NULL();
 	do

@@ -23,18 +23,22 @@
 
 #define NEGATIVE_TTL 10 /* seconds, of a value that is not there */
 #define JITTER 0.1		/* of the time to live, so that not all expire at once */
-#define LOOK_EVERY_MS 5
+#define LOOK_FIRST_MS 5 /* then after ever longer times */
+#define LOOK_LAST_MS 50
+#define RELEASE_MS 200 /* a lease that is not given back ends by itself */
 
 /*
  * KEYS: value, lease, cost.  ARGV: token or '', life of a lease in ms, how many times the
- * cost before its end a value is made anew.  Returns a letter, and the value where there is one.
+ * cost before its end a value is made anew.  Returns a letter, and the value where there is one; what
+ * is no string counts as none.  The lease may be ours: a call is sent again if its reply got lost.
  */
 static RedisScript look_script = {
 	"local function lease()\n"
-	"  return ARGV[1] ~= '' and redis.call('SET', KEYS[2], ARGV[1], 'NX', 'PX', ARGV[2])\n"
+	"  return ARGV[1] ~= '' and (redis.call('SET', KEYS[2], ARGV[1], 'NX', 'PX', ARGV[2])\n"
+	"    or redis.call('GET', KEYS[2]) == ARGV[1])\n"
 	"end\n"
-	"local value = redis.call('GET', KEYS[1])\n"
-	"if value then\n"
+	"local value = redis.pcall('GET', KEYS[1])\n"
+	"if type(value) == 'string' then\n"
 	"  local cost, left = redis.call('GET', KEYS[3]), redis.call('PTTL', KEYS[1])\n"
 	"  if cost and left >= 0 and left <= cost * ARGV[3] and lease() then return 'e' end\n"
 	"  return 'h' .. value\n"
@@ -90,6 +94,7 @@ look_and_wait(CacheFill *fill, CacheReply *reply)
 {
 	static uint32 wait_event = 0;
 	TimestampTz	  until = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), tenancy_cache_wait);
+	int			  ms = LOOK_FIRST_MS;
 	Look		  result;
 
 	if (wait_event == 0)
@@ -97,15 +102,15 @@ look_and_wait(CacheFill *fill, CacheReply *reply)
 	while ((result = look_once(fill, reply)) == LOOK_OTHERS && fill->token[0] != '\0' &&
 		   GetCurrentTimestamp() < until)
 	{
-		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, LOOK_EVERY_MS,
-						 wait_event);
+		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, ms, wait_event);
 		ResetLatch(MyLatch);
 		CHECK_FOR_INTERRUPTS();
+		ms = Min(ms * 2, LOOK_LAST_MS);
 	}
 	return result;
 }
 
-/* Lets somebody else make the value. */
+/* Lets somebody else make the value; takes a moment at the most, also in a query that is cancelled. */
 void
 cache_release(const CacheFill *fill)
 {
@@ -114,7 +119,11 @@ cache_release(const CacheFill *fill)
 	CacheCommand command = {lengthof(argv), argv};
 	CacheReply	 reply;
 
+	HOLD_INTERRUPTS();
+	cache_time_limit = RELEASE_MS;
 	(void) cache_run_script(&release_script, &command, &reply);
+	cache_time_limit = 0;
+	RESUME_INTERRUPTS();
 }
 
 /* Stores what was made, for about its time to live. */
@@ -170,6 +179,9 @@ cache_look(CacheFill *fill, Jsonb **value)
 		cache_found();
 		return CACHE_FOUND;
 	}
+	if (result == LOOK_HIT && fill->token[0] != '\0' &&
+		cache_lease_ask(fill->tenant, fill->key, fill->token))
+		result = LOOK_OURS; /* what is there is no JSON: it is made anew */
 	return result == LOOK_OURS ? CACHE_OURS : CACHE_NOT_OURS;
 }
 

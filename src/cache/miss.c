@@ -125,19 +125,16 @@ note_miss(const char *key, const char *snapshot)
 }
 
 /* Asks for the right to store a key, which the next change takes away. */
-static void
-take_lease(const Tenant *tenant, Miss *miss)
+bool
+cache_lease_ask(const Tenant *tenant, const char *key, const char *token)
 {
-	char		 token[LEASE_TOKEN_LENGTH + 1];
-	char		*name = redis_beside(tenant->name, "lease", miss->key);
+	char		*name = redis_beside(tenant->name, "lease", key);
 	char		*life = psprintf("%d", cache_lease_life());
 	const char	*argv[] = {"SET", name, token, "NX", "PX", life};
 	CacheCommand command = {lengthof(argv), argv};
 	CacheReply	 reply;
 
-	cache_lease_token(token);
-	if (cache_call(&command, &reply) && reply.text != NULL)
-		strlcpy(miss->token, token, sizeof(miss->token));
+	return cache_call(&command, &reply) && reply.text != NULL;
 }
 
 /* A value was not found; lease: Redis said so, and it is worth while to ask for the lease. */
@@ -145,13 +142,17 @@ void
 cache_missed(const Tenant *tenant, const char *key, bool lease)
 {
 	const char *snapshot = tenancy_tenant_snapshot();
+	char		token[LEASE_TOKEN_LENGTH + 1];
 	Miss	   *miss;
 
 	if (snapshot == NULL)
 		return;
 	miss = note_miss(key, snapshot);
-	if (lease && cache_may_fill())
-		take_lease(tenant, miss);
+	if (!lease || !cache_may_fill())
+		return;
+	cache_lease_token(token);
+	if (cache_lease_ask(tenant, key, token))
+		strlcpy(miss->token, token, sizeof(miss->token));
 }
 
 /* The snapshot that this session's value of a key is not older than. */

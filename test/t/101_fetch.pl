@@ -62,7 +62,22 @@ is(one(q{SELECT tenant_cache_fetch('item:500', 'SELECT to_jsonb(n) FROM item WHE
 is(one(q{SELECT tenant_cache_fetch('nothing', 'SELECT NULL::jsonb') IS NULL}), 't', 'null of the query');
 is(one(q{SELECT tenant_cache_fetch('json', $$SELECT '{"b": 1, "a": [2]}'::json$$)}), '{"a": [2], "b": 1}', 'json is taken as jsonb');
 
+is(one(q{SELECT tenant_cache_fetch('null', $$SELECT 'null'::jsonb$$) IS NULL}), 't', 'JSON null of the query, the first time');
+is(one(q{SELECT tenant_cache_fetch('null', $$SELECT 'null'::jsonb$$) IS NULL}), 't', 'and from the cache');
+
+# What another client has left there is made anew.
+redis_cmd($redis, 'SET', 'tenant:one:odd', '{no json');
+is(one(q{SELECT tenant_cache_fetch('odd', 'SELECT to_jsonb(1)')}), 1, 'no JSON: the query runs');
+is(value('odd'), 1, 'no JSON: its value is stored');
+redis_cmd($redis, 'DEL', 'tenant:one:odd');
+redis_cmd($redis, 'HSET', 'tenant:one:odd', 'a', 'b');
+is(one(q{SELECT tenant_cache_fetch('odd', 'SELECT to_jsonb(2)')}), 2, 'a hash: the query runs');
+is(value('odd'), 2, 'a hash: its value is stored');
+is(one(q{SELECT tenant_cache_fetch('odd2', 'SELECT to_jsonb(pg_current_xact_id()::text)') IS NOT NULL}), 't', 'a query that takes a transaction id');
+is(lease('odd2'), undef, 'leaves no lease');
+
 # Refused.
+fails(q{SELECT tenant_cache_invalidate('a*b*c*d*e*f*g*h*i*')}, qr/pattern has 9 stars/, 'too many stars');
 fails(q{SELECT tenant_cache_fetch('x', 'SELECT 1')}, qr/one column of type jsonb or json/, 'another type');
 fails(q{SELECT tenant_cache_fetch('x', 'SELECT to_jsonb(1), 2')}, qr/one column of type jsonb or json/, 'two columns');
 fails(q{SELECT tenant_cache_fetch('x', 'SELECT to_jsonb(n) FROM item')}, qr/more than one row/, 'many rows');
