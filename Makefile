@@ -40,7 +40,7 @@ $(OBJS): $(sort $(wildcard src/*.h src/*/*.h))
 include test/test.mk
 
 # Performance claims: one command each.
-.PHONY: bench-sync bench-fairness bench-search bench-relevance bench-percentile bench-pool bench-context
+.PHONY: bench-sync bench-fairness bench-search bench-relevance bench-percentile bench-pool bench-context bench-tenants
 .PHONY: bench-cache
 bench-cache: all
 	bench/cache
@@ -59,3 +59,5 @@ bench-pool: all
 	bench/pool
 bench-context: all
 	bench/context
+bench-tenants: all
+	bench/tenants
