@@ -18,6 +18,7 @@
 
 #include "common/compat.h"
 #include "common/ident.h"
+#include "common/utility.h"
 #include "metrics/tenant_stat.h"
 #include "tenant/tenant.h"
 
@@ -128,19 +129,20 @@ on_utility(PlannedStmt *statement, const char *text, bool read_only_tree,
 		   ProcessUtilityContext context, ParamListInfo params, QueryEnvironment *environment,
 		   DestReceiver *dest, QueryCompletion *completion)
 {
-	ProcessUtility_hook_type run = next_utility ? next_utility : standard_ProcessUtility;
-	Measurement				 m;
+	Measurement m;
 
 	if (is_bookkeeping(statement->utilityStmt))
 	{
-		run(statement, text, read_only_tree, context, params, environment, dest, completion);
+		tenancy_next_utility(next_utility, statement, text, read_only_tree, context, params,
+							 environment, dest, completion);
 		return;
 	}
 	begin(&m);
 	depth++;
 	PG_TRY();
 	{
-		run(statement, text, read_only_tree, context, params, environment, dest, completion);
+		tenancy_next_utility(next_utility, statement, text, read_only_tree, context, params,
+							 environment, dest, completion);
 	}
 	PG_FINALLY();
 	{

@@ -19,6 +19,7 @@
 #include <signal.h>
 
 #include "common/compat.h"
+#include "common/utility.h"
 #include "worker/worker.h"
 
 #define STOP_WAIT_MS 5000
@@ -192,20 +193,6 @@ database_to_pause(Node *statement)
 	return dboid;
 }
 
-/* Goes on as without this hook. */
-static void
-run_utility(PlannedStmt *statement, const char *query, bool read_only_tree,
-			ProcessUtilityContext context, ParamListInfo params, QueryEnvironment *environment,
-			DestReceiver *dest, QueryCompletion *completion)
-{
-	if (next_utility_hook)
-		next_utility_hook(statement, query, read_only_tree, context, params, environment, dest,
-						  completion);
-	else
-		standard_ProcessUtility(statement, query, read_only_tree, context, params, environment,
-								dest, completion);
-}
-
 /* Runs a utility command, with the workers out of its way. */
 static void
 on_utility(PlannedStmt *statement, const char *query, bool read_only_tree,
@@ -216,15 +203,15 @@ on_utility(PlannedStmt *statement, const char *query, bool read_only_tree,
 
 	if (!OidIsValid(dboid))
 	{
-		run_utility(statement, query, read_only_tree, context, params, environment, dest,
-					completion);
+		tenancy_next_utility(next_utility_hook, statement, query, read_only_tree, context, params,
+							 environment, dest, completion);
 		return;
 	}
 	PG_ENSURE_ERROR_CLEANUP(unpause, ObjectIdGetDatum(dboid));
 	{
 		pause_workers(dboid);
-		run_utility(statement, query, read_only_tree, context, params, environment, dest,
-					completion);
+		tenancy_next_utility(next_utility_hook, statement, query, read_only_tree, context, params,
+							 environment, dest, completion);
 	}
 	PG_END_ENSURE_ERROR_CLEANUP(unpause, ObjectIdGetDatum(dboid));
 	unpause(0, ObjectIdGetDatum(dboid));
