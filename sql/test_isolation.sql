@@ -62,7 +62,9 @@ UPDATE tenant_blue.person SET name = 'x';
 ROLLBACK TO s;
 INSERT INTO tenant_blue.person VALUES (3, 'Bob');
 ROLLBACK TO s;
+\set VERBOSITY sqlstate
 SELECT * FROM tenant_blue.names;
+\set VERBOSITY default
 ROLLBACK TO s;
 SELECT * FROM every_name;
 ROLLBACK TO s;
