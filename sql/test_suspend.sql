@@ -5,6 +5,7 @@ GRANT tenancy_app TO regress_susp;
 CREATE ROLE regress_oper NOLOGIN;
 GRANT tenancy_operator TO regress_oper;
 RESET client_min_messages;
+SET tenancy.allow_suspended = off; -- the tests run as a superuser
 SELECT tenant_blueprint_add('susp', 1, $$
 CREATE TABLE person (id int PRIMARY KEY, name text);
 CREATE TABLE log (at date NOT NULL, what text) PARTITION BY RANGE (at);
@@ -50,9 +51,11 @@ BEGIN;
 SELECT tenant_use('blue');
 SELECT * FROM person NATURAL JOIN tenant_red.person;
 ROLLBACK;
+SET tenancy.allow_suspended = superuser;
+SELECT * FROM tenant_red.person;
 SET tenancy.allow_suspended = on;
 SELECT * FROM tenant_red.person;
-RESET tenancy.allow_suspended;
+SET tenancy.allow_suspended = off;
 SELECT tenant_resume('red');
 SELECT name, status, suspended_at IS NOT NULL AS at, suspended_reason FROM tenancy.tenants WHERE status <> 'dropped' ORDER BY name;
 SELECT * FROM tenant_red.person;
@@ -101,6 +104,26 @@ WITH gone AS (DELETE FROM log RETURNING 1) SELECT * FROM gone;
 ROLLBACK TO s;
 SELECT count(*) FROM log;
 COMMIT;
+-- A superuser's backups and repairs go on; others' do not, through a view neither.
+RESET tenancy.allow_suspended;
+COPY tenant_red.person TO STDOUT;
+SET ROLE regress_susp;
+BEGIN;
+SELECT tenant_use('red');
+DELETE FROM person;
+ROLLBACK;
+RESET ROLE;
+SET tenancy.allow_suspended = off;
+-- By a parent that is nobody's.
+CREATE TABLE base (id int);
+SET tenancy.allow_suspended = on;
+CREATE TABLE tenant_red.derived () INHERITS (base);
+INSERT INTO tenant_red.derived VALUES (1);
+SET tenancy.allow_suspended = off;
+SELECT * FROM base;
+DELETE FROM base;
+UPDATE base SET id = 2;
+DROP TABLE base CASCADE;
 -- It can be renamed, migrated and dropped as before.
 SELECT tenant_rename('red', 'crimson');
 DELETE FROM tenant_crimson.person;
@@ -144,6 +167,7 @@ ROLLBACK TO s;
 UPDATE person SET name = name || 'x';
 ROLLBACK TO s;
 INSERT INTO tenant_blue.person VALUES (2, 'Bea');
+SELECT id FROM person WHERE id > 99 FOR UPDATE;
 DELETE FROM person WHERE id > 3;
 SELECT count(*) FROM person;
 COMMIT;
@@ -171,6 +195,10 @@ CALL tenancy.usage_refresh();
 SELECT rows FROM tenancy.usage WHERE name = 'red';
 SELECT tenant_quota_set('red', 'rows', 5);
 INSERT INTO tenant_red.person VALUES (104, 'no');
+SELECT pg_stat_reset();
+CALL tenancy.usage_refresh();
+SELECT rows FROM tenancy.usage WHERE name = 'red';
+INSERT INTO tenant_red.person VALUES (104, 'still no');
 SELECT tenant_quota_set('red', 'rows', NULL);
 
 -- Connections: transactions that use it.
@@ -217,6 +245,12 @@ SELECT tenant_reset();
 SHOW statement_timeout;
 COMMIT;
 SHOW statement_timeout;
+BEGIN;
+SELECT tenant_use('red');
+SET LOCAL statement_timeout = 1000;
+SELECT tenant_use('blue');
+SHOW statement_timeout;
+COMMIT;
 
 SELECT tenant_drop(name, purge => true) FROM unnest('{red,blue}'::text[]) AS name;
 SELECT count(*) FROM tenancy.quota;

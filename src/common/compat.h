@@ -119,12 +119,19 @@
 #if PG_VERSION_NUM >= 160000
 #define COMPAT_CHECK_PERMS_ARGUMENTS List *range_table, List *privileges, bool raise
 #define COMPAT_CHECK_PERMS_PASS range_table, privileges, raise
+#define COMPAT_PRIVILEGES List *privileges
+#define COMPAT_PRIVILEGES_PASS privileges
 #define compat_required_privileges(entry) \
 	((entry)->perminfoindex != 0 ? getRTEPermissionInfo(privileges, entry)->requiredPerms : 0)
+#define compat_updated_columns(entry) \
+	((entry)->perminfoindex != 0 ? getRTEPermissionInfo(privileges, entry)->updatedCols : NULL)
 #else
 #define COMPAT_CHECK_PERMS_ARGUMENTS List *range_table, bool raise
 #define COMPAT_CHECK_PERMS_PASS range_table, raise
+#define COMPAT_PRIVILEGES const void *privileges
+#define COMPAT_PRIVILEGES_PASS NULL
 #define compat_required_privileges(entry) ((entry)->requiredPerms)
+#define compat_updated_columns(entry) ((entry)->updatedCols)
 #endif
 
 /* 18 runs no plan twice, so that nobody has to say so. */

@@ -10,7 +10,7 @@
 
 #include "common/guc.h"
 
-bool  tenancy_allow_suspended = false;
+int	  tenancy_allow_suspended = ALLOW_SUPERUSER;
 int	  tenancy_bulk_actions = 2000;
 int	  tenancy_bulk_bytes = 5120;
 int	  tenancy_cache_guard_time = 300;
@@ -58,6 +58,12 @@ static const struct config_enum_entry compressions[] = {
 static const struct config_enum_entry placement_options[] = {
 	{"dedicated", PLACEMENT_DEDICATED, false},
 	{"shared", PLACEMENT_SHARED, false},
+	{NULL, 0, false}};
+
+static const struct config_enum_entry allow_suspended_options[] = {
+	{"off", ALLOW_NOBODY, false},
+	{"superuser", ALLOW_SUPERUSER, false},
+	{"on", ALLOW_ALL, false},
 	{NULL, 0, false}};
 
 static const struct config_enum_entry session_path_options[] = {
@@ -297,8 +303,8 @@ define_sync_settings(void)
 							   GUC_NO_SHOW_ALL | GUC_NOT_IN_SAMPLE | GUC_DISALLOW_IN_FILE, NULL,
 							   NULL, NULL);
 	DefineCustomStringVariable("tenancy.outer_statement_timeout",
-							   "What statement_timeout was before a tenant's quota; tenant_reset() "
-							   "puts it back.",
+							   "What statement_timeout was before a tenant's quota, and that; "
+							   "tenant_reset() puts it back.",
 							   NULL, &tenancy_outer_statement_timeout, "", PGC_INTERNAL,
 							   GUC_NO_SHOW_ALL | GUC_NOT_IN_SAMPLE | GUC_DISALLOW_IN_FILE, NULL,
 							   NULL, NULL);
@@ -355,11 +361,12 @@ define_lifecycle_settings(void)
 static void
 define_isolation_settings(void)
 {
-	DefineCustomBoolVariable("tenancy.allow_suspended",
-							 "Lets statements touch tables of tenants that are suspended, "
+	DefineCustomEnumVariable("tenancy.allow_suspended",
+							 "Whose statements may touch tables of tenants that are suspended, "
 							 "read-only or over a quota.",
-							 "For repairs.", &tenancy_allow_suspended, false, PGC_SUSET, 0, NULL,
-							 NULL, NULL);
+							 "superuser: backups and repairs by superusers go on.",
+							 &tenancy_allow_suspended, ALLOW_SUPERUSER, allow_suspended_options,
+							 PGC_SUSET, 0, NULL, NULL, NULL);
 	DefineCustomEnumVariable("tenancy.forbid_session_path",
 							 "What happens when a transaction leaves a search_path or role behind "
 							 "that names a tenant.",

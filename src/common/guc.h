@@ -25,6 +25,14 @@ typedef enum IndexPlacement
 	PLACEMENT_SHARED
 } IndexPlacement;
 
+/* Whose statements may touch the tables of tenants that are suspended, read-only or over a quota. */
+typedef enum AllowSuspended
+{
+	ALLOW_NOBODY,
+	ALLOW_SUPERUSER,
+	ALLOW_ALL
+} AllowSuspended;
+
 /* What happens when a session's own search_path names a tenant. */
 typedef enum SessionPath
 {
@@ -33,7 +41,7 @@ typedef enum SessionPath
 	SESSION_PATH_ERROR
 } SessionPath;
 
-extern bool	 tenancy_allow_suspended;
+extern int	 tenancy_allow_suspended; /* AllowSuspended */
 extern int	 tenancy_bulk_actions;
 extern int	 tenancy_bulk_bytes;	   /* kB */
 extern int	 tenancy_cache_guard_time; /* s */

@@ -4,7 +4,8 @@
  *		hands a session's settings to the next client, who then reads another tenant's rows.
  *
  * What a transaction is about to leave in search_path and role is looked at when it
- * commits, whichever way it was set: SET, set_config(), a function.
+ * commits, whichever way it was set: SET, set_config(), a function.  A cursor WITH HOLD
+ * would stay too.
  */
 #include "postgres.h"
 
@@ -16,11 +17,14 @@
 #include "common/compat.h"
 #include "common/errors.h"
 #include "common/guc.h"
+#include "common/utility.h"
 #include "isolation/isolation.h"
 #include "tenant/schema_map.h"
+#include "tenant/tenant.h"
 
-static struct config_generic *search_path = NULL;
-static struct config_generic *role = NULL;
+static ProcessUtility_hook_type next_utility = NULL;
+static struct config_generic   *search_path = NULL;
+static struct config_generic   *role = NULL;
 
 /* Value that a setting made in this transaction has when it is over; NULL: the one before. */
 static const char *
@@ -70,17 +74,52 @@ tenant_of_path(const char *path)
 	return tenant;
 }
 
+/* How loud to be about what outlives its transaction. */
+static int
+complaint_level(void)
+{
+	return tenancy_forbid_session_path == SESSION_PATH_ERROR ? ERROR : WARNING;
+}
+
 /* Refuses, or warns of, a setting that outlives its transaction and names a tenant. */
 static void
 complain(const char *setting, const char *tenant)
 {
 	if (tenant == NULL)
 		return;
-	ereport(tenancy_forbid_session_path == SESSION_PATH_ERROR ? ERROR : WARNING,
+	ereport(complaint_level(),
 			(errcode(ERRCODE_TENANCY_SESSION_PATH),
 			 errmsg("%s of the session names tenant \"%s\"", setting, tenant),
 			 errdetail("Behind a connection pool the next client would have it."),
 			 errhint("Use tenant_use() or SET LOCAL in a transaction.")));
+}
+
+/* Refuses, or warns of, a cursor that outlives the use of a tenant. */
+static void
+check_cursor(DeclareCursorStmt *cursor)
+{
+	const char *tenant = tenancy_tenant_current_name();
+
+	if (tenant == NULL || (cursor->options & CURSOR_OPT_HOLD) == 0 ||
+		tenancy_forbid_session_path == SESSION_PATH_OFF)
+		return;
+	ereport(
+		complaint_level(),
+		(errcode(ERRCODE_TENANCY_SESSION_PATH),
+		 errmsg("cursor \"%s\" would outlive the use of tenant \"%s\"", cursor->portalname, tenant),
+		 errdetail("Behind a connection pool the next client could fetch from it.")));
+}
+
+/* Runs a command. */
+static void
+on_utility(PlannedStmt *statement, const char *query, bool read_only_tree,
+		   ProcessUtilityContext context, ParamListInfo params, QueryEnvironment *environment,
+		   DestReceiver *dest, QueryCompletion *completion)
+{
+	if (IsA(statement->utilityStmt, DeclareCursorStmt))
+		check_cursor((DeclareCursorStmt *) statement->utilityStmt);
+	tenancy_next_utility(next_utility, statement, query, read_only_tree, context, params,
+						 environment, dest, completion);
 }
 
 /* A transaction is about to commit. */
@@ -109,4 +148,6 @@ isolation_path_init(void)
 	if (tenancy_report_search_path)
 		search_path->flags |= GUC_REPORT;
 	RegisterXactCallback(on_commit, NULL);
+	next_utility = ProcessUtility_hook;
+	ProcessUtility_hook = on_utility;
 }

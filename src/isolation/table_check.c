@@ -28,10 +28,26 @@
 #include "tenant/tenant.h"
 
 #define ACL_GROWS (ACL_INSERT | ACL_UPDATE)
-#define ACL_WRITES (ACL_INSERT | ACL_UPDATE | ACL_DELETE | ACL_TRUNCATE)
+#define ACL_LOCKS ((AclMode) 1 << 31) /* rows are locked; no privilege of PostgreSQL's */
+#define ACL_WRITES (ACL_INSERT | ACL_UPDATE | ACL_DELETE | ACL_TRUNCATE | ACL_LOCKS)
 
 static ExecutorCheckPerms_hook_type next_check_perms = NULL;
 static object_access_hook_type		next_object_access = NULL;
+
+/* True if statements are bound to the tenant in use; a parallel worker is not told of it. */
+static bool
+is_context_required(void)
+{
+	return tenancy_require_context && !IsParallelWorker();
+}
+
+/* True if what a tenant's status forbids is forbidden to the caller. */
+static bool
+is_access_checked(void)
+{
+	return tenancy_allow_suspended == ALLOW_NOBODY ||
+		   (tenancy_allow_suspended == ALLOW_SUPERUSER && !superuser());
+}
 
 /*
  * True if there is anything to check.  Statements of foreign keys are not: they know no
@@ -40,10 +56,10 @@ static object_access_hook_type		next_object_access = NULL;
 static bool
 is_on(void)
 {
-	if (IsParallelWorker() || InNoForceRLSOperation())
+	if (InNoForceRLSOperation())
 		return false;
 	AcceptInvalidationMessages(); /* a lock that is held already brings none */
-	return tenancy_require_context || (!tenancy_allow_suspended && tenancy_any_restricted());
+	return is_context_required() || (tenancy_any_restricted() && is_access_checked());
 }
 
 /* Refuses a table of a tenant that is not in use. */
@@ -91,28 +107,59 @@ check_table(Oid relation, AclMode wanted)
 	schema = get_rel_namespace(relation);
 	if (!OidIsValid(schema) || !tenancy_schema_tenant(schema, &tenant))
 		return;
-	if (tenancy_require_context)
+	if (is_context_required())
 		check_context(relation, &tenant);
-	if (!tenancy_allow_suspended)
+	if (is_access_checked())
 		check_access(&tenant, wanted);
+}
+
+/* What a statement does with a table and its columns; a row that is only locked does not grow. */
+static AclMode
+wanted_of(RangeTblEntry *entry, COMPAT_PRIVILEGES)
+{
+	AclMode wanted = compat_required_privileges(entry);
+
+	if ((wanted & ACL_UPDATE) != 0 && bms_is_empty(compat_updated_columns(entry)))
+		wanted = (wanted & ~ACL_UPDATE) | ACL_LOCKS;
+	return wanted;
+}
+
+/* What a statement does with tables that have others below them, whose own entries do not say. */
+static AclMode
+wanted_of_parents(List *range_table, COMPAT_PRIVILEGES)
+{
+	AclMode	  wanted = 0;
+	ListCell *cell;
+
+	foreach (cell, range_table)
+	{
+		RangeTblEntry *entry = lfirst_node(RangeTblEntry, cell);
+
+		if (entry->rtekind == RTE_RELATION && entry->inh)
+			wanted |= wanted_of(entry, COMPAT_PRIVILEGES_PASS);
+	}
+	return wanted;
 }
 
 /* Checks the tables of a statement that is about to run. */
 static bool
 on_check_perms(COMPAT_CHECK_PERMS_ARGUMENTS)
 {
+	AclMode	  inherited;
 	ListCell *cell;
 
 	if (next_check_perms && !next_check_perms(COMPAT_CHECK_PERMS_PASS))
 		return false;
 	if (!is_on())
 		return true;
+	inherited = wanted_of_parents(range_table, COMPAT_PRIVILEGES_PASS);
 	foreach (cell, range_table)
 	{
 		RangeTblEntry *entry = lfirst_node(RangeTblEntry, cell);
+		AclMode		   wanted = wanted_of(entry, COMPAT_PRIVILEGES_PASS);
 
-		if (entry->rtekind == RTE_RELATION)
-			check_table(entry->relid, compat_required_privileges(entry));
+		if (OidIsValid(entry->relid)) /* a view's too */
+			check_table(entry->relid, wanted != 0 ? wanted : inherited);
 	}
 	return true;
 }

@@ -9,9 +9,11 @@
 
 #include "catalog/namespace.h"
 #include "catalog/objectaccess.h"
+#include "catalog/pg_database.h"
 #include "catalog/pg_namespace.h"
 #include "executor/executor.h"
 #include "executor/instrument.h"
+#include "miscadmin.h"
 #include "nodes/parsenodes.h"
 #include "storage/lwlock.h"
 #include "tcop/utility.h"
@@ -63,6 +65,8 @@ end(Measurement *m, uint64 calls, uint64 rows)
 	cost.microseconds = INSTR_TIME_GET_MICROSEC(now);
 	cost.wal_records = pgWalUsage.wal_records - m->wal.wal_records;
 	cost.wal_bytes = pgWalUsage.wal_bytes - m->wal.wal_bytes;
+	if (calls == 0 && cost.wal_records == 0)
+		return; /* the end of a statement without triggers */
 	schema = get_namespace_oid(tenancy_tenant_schema(tenant), true);
 	if (OidIsValid(schema))
 		tenant_stat_add(schema, &cost);
@@ -131,14 +135,9 @@ on_utility(PlannedStmt *statement, const char *text, bool read_only_tree,
 {
 	Measurement m;
 
-	if (is_bookkeeping(statement->utilityStmt))
-	{
-		tenancy_next_utility(next_utility, statement, text, read_only_tree, context, params,
-							 environment, dest, completion);
-		return;
-	}
 	begin(&m);
-	depth++;
+	m.is_on &= !is_bookkeeping(statement->utilityStmt);
+	depth++; /* also for COMMIT: deferred triggers are no statements of their own */
 	PG_TRY();
 	{
 		tenancy_next_utility(next_utility, statement, text, read_only_tree, context, params,
@@ -152,14 +151,16 @@ on_utility(PlannedStmt *statement, const char *text, bool read_only_tree,
 	end(&m, 1, completion ? completion->nprocessed : 0);
 }
 
-/* A schema is dropped: its place in shared memory is free. */
+/* A schema or a database is dropped: its place in shared memory is free. */
 static void
 on_object_access(ObjectAccessType access, Oid class, Oid object, int sub, void *arg)
 {
 	if (next_object_access)
 		next_object_access(access, class, object, sub, arg);
-	if (access == OAT_DROP && class == NamespaceRelationId && tenant_stat_is_on())
-		tenant_stat_forget(object);
+	if (access == OAT_DROP && class == NamespaceRelationId)
+		tenant_stat_forget(MyDatabaseId, object);
+	if (access == OAT_DROP && class == DatabaseRelationId)
+		tenant_stat_forget(object, InvalidOid);
 }
 
 /* Installs the hooks; called while shared_preload_libraries is processed. */

@@ -89,6 +89,13 @@ make_entry(StatKey *key)
 	return entry;
 }
 
+/* True if there is only the place left that is everybody else's. */
+static bool
+is_full(void)
+{
+	return hash_get_num_entries(entries) >= tenancy_stat_tenants_max - 1;
+}
+
 /* Finds or makes an entry, and leaves the lock held; the last place is everybody else's. */
 static StatEntry *
 lock_entry(Oid schema)
@@ -98,11 +105,16 @@ lock_entry(Oid schema)
 
 	LWLockAcquire(entries_lock, LW_SHARED);
 	entry = hash_search(entries, &key, HASH_FIND, NULL);
+	if (entry == NULL && is_full())
+	{
+		key.schema = InvalidOid;
+		entry = hash_search(entries, &key, HASH_FIND, NULL);
+	}
 	if (entry != NULL)
 		return entry;
 	LWLockRelease(entries_lock);
 	LWLockAcquire(entries_lock, LW_EXCLUSIVE);
-	if (hash_get_num_entries(entries) >= tenancy_stat_tenants_max - 1)
+	if (is_full())
 		key.schema = InvalidOid;
 	return make_entry(&key);
 }
@@ -124,15 +136,27 @@ tenant_stat_add(Oid schema, const StatementCost *cost)
 	LWLockRelease(entries_lock);
 }
 
-/* Gives back the place of a schema that is dropped. */
-void
-tenant_stat_forget(Oid schema)
+/* Removes the entry of a schema, or all of a database (schema: InvalidOid). */
+static void
+remove_entries(Oid database, Oid schema)
 {
-	StatKey key = {.database = MyDatabaseId, .schema = schema};
+	HASH_SEQ_STATUS scan;
+	StatEntry	   *entry;
 
 	LWLockAcquire(entries_lock, LW_EXCLUSIVE);
-	(void) hash_search(entries, &key, HASH_REMOVE, NULL);
+	hash_seq_init(&scan, entries);
+	while ((entry = hash_seq_search(&scan)) != NULL)
+		if (entry->key.database == database && (!OidIsValid(schema) || entry->key.schema == schema))
+			(void) hash_search(entries, &entry->key, HASH_REMOVE, NULL);
 	LWLockRelease(entries_lock);
+}
+
+/* Gives back the place of a schema, or the places of a database, that is dropped. */
+void
+tenant_stat_forget(Oid database, Oid schema)
+{
+	if (entries != NULL)
+		remove_entries(database, schema);
 }
 
 /* One row of the view. */
@@ -177,17 +201,7 @@ tenancy_tenant_statistics(PG_FUNCTION_ARGS)
 Datum
 tenancy_tenant_statistics_reset(PG_FUNCTION_ARGS)
 {
-	HASH_SEQ_STATUS scan;
-	StatEntry	   *entry;
-
-	if (entries == NULL)
-		PG_RETURN_VOID();
-	LWLockAcquire(entries_lock, LW_EXCLUSIVE);
-	hash_seq_init(&scan, entries);
-	while ((entry = hash_seq_search(&scan)) != NULL)
-		if (entry->key.database == MyDatabaseId &&
-			(PG_ARGISNULL(0) || entry->key.schema == PG_GETARG_OID(0)))
-			(void) hash_search(entries, &entry->key, HASH_REMOVE, NULL);
-	LWLockRelease(entries_lock);
+	if (entries != NULL)
+		remove_entries(MyDatabaseId, PG_ARGISNULL(0) ? InvalidOid : PG_GETARG_OID(0));
 	PG_RETURN_VOID();
 }

@@ -24,7 +24,7 @@ extern Size tenant_stat_shmem_size(void);
 extern void tenant_stat_shmem_init(LWLock *lock);
 extern bool tenant_stat_is_on(void);
 extern void tenant_stat_add(Oid schema, const StatementCost *cost);
-extern void tenant_stat_forget(Oid schema);
+extern void tenant_stat_forget(Oid database, Oid schema);
 
 /* statement_cost.c */
 extern void tenant_stat_hooks_init(void);

@@ -14,7 +14,7 @@ CREATE VIEW tenancy.stat_tenants AS
     SELECT t.id, t.name, s.calls, s.rows, s.total_time, s.wal_records, s.wal_bytes, s.stats_since
     FROM tenancy.tenant_statistics() s
     LEFT JOIN pg_catalog.pg_namespace n ON n.oid = s.schema_oid
-    LEFT JOIN tenancy.tenant t ON t.schema_name = n.nspname
+    LEFT JOIN tenancy.tenant t ON t.schema_name = n.nspname AND t.status <> 'dropped'
     WHERE t.id IS NOT NULL OR s.schema_oid IS NULL;
 COMMENT ON VIEW tenancy.stat_tenants IS 'What the statements of transactions that use a tenant have cost since the server started or tenancy.stat_tenants_reset(); statements that failed are not counted, nor is planning. Nothing without preload';
 COMMENT ON COLUMN tenancy.stat_tenants.id IS 'The tenant''s id; NULL: all tenants for whom tenancy.stat_tenants_max left no room';
@@ -38,9 +38,10 @@ BEGIN
         IF NOT FOUND THEN
             RAISE EXCEPTION 'tenant "%" does not exist', tenant USING ERRCODE = 'TN001';
         END IF;
-        schema_oid := coalesce(schema_oid, 0);
     END IF;
-    PERFORM tenancy.tenant_statistics_reset(schema_oid);
+    IF tenant IS NULL OR schema_oid IS NOT NULL THEN
+        PERFORM tenancy.tenant_statistics_reset(schema_oid);
+    END IF;
 END$$;
 COMMENT ON FUNCTION tenancy.stat_tenants_reset(text) IS 'Starts the counters of a tenant, or (null) of all of this database, anew. Errors: TN001 unknown tenant';
 

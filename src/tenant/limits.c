@@ -2,14 +2,15 @@
  * limits.c
  *		Quotas that a transaction is given when it begins to use a tenant.
  *
- * How many transactions use a tenant is how many hold the lock on its schema that tenant_use()
- * takes: there is no counter that could be left wrong.
+ * How many transactions use a tenant is how many hold a lock that those of a tenant with such a
+ * quota take: there is no counter that could be left wrong.
  */
 #include "postgres.h"
 
 #include "catalog/namespace.h"
 #include "catalog/pg_namespace.h"
 #include "miscadmin.h"
+#include "storage/lmgr.h"
 #include "storage/lock.h"
 #include "storage/proc.h"
 #include "utils/guc.h"
@@ -18,15 +19,18 @@
 #include "common/guc.h"
 #include "tenant/limits.h"
 
-/* Number of other transactions that use a tenant. */
+#define USERS_LOCK 1 /* of a tenant's schema; 0 is PostgreSQL's own */
+
+/* Counts a transaction among the users of a tenant; returns the number of others. */
 static int
-other_users(const Tenant *tenant)
+join_users(const Tenant *tenant)
 {
+	Oid		schema = get_namespace_oid(NameStr(tenant->schema), false);
 	LOCKTAG tag;
 	int		count;
 
-	SET_LOCKTAG_OBJECT(tag, MyDatabaseId, NamespaceRelationId,
-					   get_namespace_oid(NameStr(tenant->schema), false), 0);
+	LockDatabaseObject(NamespaceRelationId, schema, USERS_LOCK, AccessShareLock);
+	SET_LOCKTAG_OBJECT(tag, MyDatabaseId, NamespaceRelationId, schema, USERS_LOCK);
 	(void) GetLockConflicts(&tag, AccessExclusiveLock, &count);
 	return count;
 }
@@ -35,7 +39,7 @@ other_users(const Tenant *tenant)
 void
 tenancy_limits_check(const Tenant *tenant)
 {
-	if (tenant->max_connections < 0 || other_users(tenant) < tenant->max_connections)
+	if (tenant->max_connections < 0 || join_users(tenant) < tenant->max_connections)
 		return;
 	ereport(ERROR, (errcode(ERRCODE_TENANCY_QUOTA),
 					errmsg("too many connections for tenant \"%s\"", tenant->name),
@@ -57,16 +61,22 @@ tenancy_limits_begin(const Tenant *tenant)
 	if (tenant->statement_timeout == 0 ||
 		(StatementTimeout > 0 && StatementTimeout <= tenant->statement_timeout))
 		return;
-	tenancy_set_outer_statement_timeout(psprintf("%d", StatementTimeout));
+	tenancy_set_outer_statement_timeout(
+		psprintf("%d %d", StatementTimeout, tenant->statement_timeout));
 	set_timeout(psprintf("%d", tenant->statement_timeout));
 }
 
-/* Gives it its own one again. */
+/* Gives it its own one again, unless it has set another one since. */
 void
 tenancy_limits_end(void)
 {
-	if (tenancy_outer_statement_timeout == NULL || *tenancy_outer_statement_timeout == '\0')
+	int outer;
+	int given;
+
+	if (tenancy_outer_statement_timeout == NULL ||
+		sscanf(tenancy_outer_statement_timeout, "%d %d", &outer, &given) != 2)
 		return;
-	set_timeout(tenancy_outer_statement_timeout);
+	if (StatementTimeout == given)
+		set_timeout(psprintf("%d", outer));
 	tenancy_set_outer_statement_timeout("");
 }

@@ -44,7 +44,7 @@ COMMENT ON VIEW tenancy.quotas IS 'Quotas and what is used of them; used is null
 COMMENT ON COLUMN tenancy.quotas.state IS 'ok; over soft; over hard: the next tenancy.usage_refresh() freezes the tenant; frozen: nothing can be added to its tables until less than 90 % of hard is used';
 
 -- Freezes tenants that are over a quota of rows or bytes, thaws those that are under 90 % of each.
-CREATE FUNCTION tenancy.quota_apply() RETURNS void
+CREATE FUNCTION tenancy.quota_apply(only_id bigint DEFAULT NULL) RETURNS void
     LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
     UPDATE tenancy.tenant t
@@ -52,25 +52,28 @@ BEGIN
     FROM (SELECT n.id, coalesce(bool_or(q.used >= q.hard), false) AS is_over,
                  coalesce(bool_or(q.used >= 0.9 * q.hard), false) AS is_near
           FROM tenancy.tenant n LEFT JOIN tenancy.quotas q ON q.tenant = n.name
-          WHERE n.status <> 'dropped' AND (n.frozen OR q.used >= q.hard)
+          WHERE n.status <> 'dropped' AND (n.frozen OR q.used >= q.hard) AND (only_id IS NULL OR n.id = only_id)
           GROUP BY n.id) s
     WHERE t.id = s.id AND t.frozen <> (s.is_over OR t.frozen AND s.is_near);
-    IF FOUND THEN
-        PERFORM tenancy.tenant_access_changed();
-    END IF;
 END$$;
-COMMENT ON FUNCTION tenancy.quota_apply() IS 'Freezes and thaws tenants by the quotas and usage that are known';
+COMMENT ON FUNCTION tenancy.quota_apply(bigint) IS 'Freezes and thaws a tenant, or (null) all, by the quotas and usage that are known';
 
 CREATE PROCEDURE tenancy.usage_refresh(exact boolean DEFAULT false)
     LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
+    LOCK TABLE tenancy.tenant_usage IN SHARE ROW EXCLUSIVE MODE; -- one at a time
     INSERT INTO tenancy.tenant_usage AS u (tenant_id, rows, bytes)
     SELECT t.id, coalesce(s.rows, 0), coalesce(s.bytes, 0)
     FROM tenancy.tenant t
     LEFT JOIN pg_namespace n ON n.nspname = t.schema_name
     LEFT JOIN (
         SELECT c.relnamespace,
-               sum(CASE WHEN c.relkind IN ('r', 'm') THEN pg_stat_get_live_tuples(c.oid) ELSE 0 END) AS rows,
+               -- what was never analyzed since the statistics began (a crash, a promotion, a reset) is as the catalog knows it
+               sum(CASE WHEN c.relkind = 'i' THEN 0
+                        WHEN c.reltuples > pg_stat_get_live_tuples(c.oid)
+                             AND coalesce(pg_stat_get_last_autoanalyze_time(c.oid), pg_stat_get_last_analyze_time(c.oid),
+                                          pg_stat_get_last_autovacuum_time(c.oid), pg_stat_get_last_vacuum_time(c.oid)) IS NULL
+                        THEN c.reltuples ELSE pg_stat_get_live_tuples(c.oid) END) AS rows,
                CASE WHEN exact
                     THEN sum(pg_relation_size(c.oid) + CASE WHEN c.reltoastrelid <> 0 THEN pg_total_relation_size(c.reltoastrelid) ELSE 0 END)
                     ELSE sum((c.relpages::bigint + coalesce(o.relpages, 0)) * current_setting('block_size')::bigint) END AS bytes
@@ -110,14 +113,14 @@ BEGIN
     ELSIF resource = 'statement_timeout' THEN
         UPDATE tenancy.tenant t SET statement_timeout = tenant_quota_set.hard WHERE t.id = found_id;
     ELSE
-        PERFORM tenancy.quota_apply();
+        PERFORM tenancy.quota_apply(found_id);
     END IF;
 END$$;
 COMMENT ON FUNCTION @extschema@.tenant_quota_set(text, text, bigint, bigint) IS
     'Sets what a tenant may have (rows, bytes) or do (connections: transactions at the same time; statement_timeout: ms); hard null: no limit. Rows and bytes are those of the last tenancy.usage_refresh(). Errors: TN001 unknown tenant, 22023 unknown resource or a size that makes no sense';
 
 REVOKE ALL ON tenancy.tenant_usage, tenancy.quota, tenancy.usage, tenancy.quotas FROM PUBLIC;
-REVOKE ALL ON FUNCTION tenancy.quota_apply(), @extschema@.tenant_quota_set(text, text, bigint, bigint) FROM PUBLIC;
+REVOKE ALL ON FUNCTION tenancy.quota_apply(bigint), @extschema@.tenant_quota_set(text, text, bigint, bigint) FROM PUBLIC;
 REVOKE ALL ON PROCEDURE tenancy.usage_refresh(boolean) FROM PUBLIC;
 GRANT SELECT ON tenancy.tenant_usage, tenancy.quota, tenancy.usage, tenancy.quotas TO tenancy_admin, tenancy_operator;
 GRANT EXECUTE ON FUNCTION @extschema@.tenant_quota_set(text, text, bigint, bigint) TO tenancy_admin;

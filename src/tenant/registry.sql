@@ -63,7 +63,7 @@ COMMENT ON COLUMN tenancy.tenant.suspended_reason IS 'Why, as tenant_suspend() w
 COMMENT ON COLUMN tenancy.tenant.frozen IS 'It is over a quota of rows or bytes: nothing can be added to its tables';
 COMMENT ON COLUMN tenancy.tenant.max_connections IS 'Quota: transactions that may use it at the same time; NULL: any number';
 COMMENT ON COLUMN tenancy.tenant.statement_timeout IS 'Quota: milliseconds that a statement may take; NULL: as the session says';
-CREATE INDEX tenant_restricted ON tenancy.tenant (id) WHERE status IN ('read_only', 'suspended') OR frozen;
+CREATE INDEX tenant_restricted ON tenancy.tenant (id) WHERE status IN ('read_only', 'suspended') OR frozen AND status <> 'dropped';
 CREATE UNIQUE INDEX tenant_name_key ON tenancy.tenant (name) WHERE status <> 'dropped';
 
 SELECT pg_catalog.pg_extension_config_dump('tenancy.blueprint', 'WHERE name <> ''case_studies''');

@@ -12,6 +12,11 @@
 #include "access/genam.h"
 #include "access/htup_details.h"
 #include "access/table.h"
+#include "catalog/dependency.h"
+#include "catalog/pg_class.h"
+#include "commands/extension.h"
+#include "miscadmin.h"
+#include "storage/sinval.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
 #include "utils/hsearch.h"
@@ -121,6 +126,17 @@ read_row(Relation table, HeapTuple row, SchemaTenant *out)
 	out->access = dropped ? TENANT_ACCESS_FULL : row_access(table, row);
 }
 
+/* True if a table is the registry of this build: anybody may have made one of its name elsewhere. */
+static bool
+is_registry(Oid table, Oid schema)
+{
+	Oid extension = get_extension_oid("pg_tenancy", true);
+
+	return OidIsValid(extension) && getExtensionOfObject(RelationRelationId, table) == extension &&
+		   OidIsValid(get_relname_relid("tenant_schema_name_key", schema)) &&
+		   OidIsValid(get_relname_relid("tenant_restricted", schema));
+}
+
 /* Opens the registry's table; NULL: this database has none. */
 static Relation
 open_registry(void)
@@ -129,7 +145,8 @@ open_registry(void)
 	Oid table = OidIsValid(schema) ? get_relname_relid("tenant", schema) : InvalidOid;
 
 	registry_seen = table;
-	return OidIsValid(table) ? table_open(table, AccessShareLock) : NULL;
+	return OidIsValid(table) && is_registry(table, schema) ? table_open(table, AccessShareLock)
+														   : NULL;
 }
 
 /* Begins to read the registry by one of its indexes. */
@@ -162,12 +179,30 @@ look_up(const char *schema, SchemaTenant *out)
 	table_close(table, AccessShareLock);
 }
 
+/* Reads a schema's tenant; again if something has changed between its name and the registry's row. */
+static bool
+read_schema(Oid schema, SchemaTenant *out)
+{
+	uint64 seen;
+	char  *name;
+
+	do
+	{
+		CHECK_FOR_INTERRUPTS();
+		seen = SharedInvalidMessageCounter;
+		memset(out, 0, sizeof(*out));
+		name = get_namespace_name(schema);
+		if (name != NULL)
+			look_up(name, out);
+	} while (seen != SharedInvalidMessageCounter);
+	return name != NULL;
+}
+
 /* Tenant that a schema belongs to. */
 bool
 tenancy_schema_tenant(Oid schema, SchemaTenant *out)
 {
 	SchemaEntry *entry;
-	char		*name;
 
 	make_entries();
 	entry = hash_search(entries, &schema, HASH_FIND, NULL);
@@ -176,11 +211,8 @@ tenancy_schema_tenant(Oid schema, SchemaTenant *out)
 		*out = entry->tenant;
 		return out->name[0] != '\0';
 	}
-	memset(out, 0, sizeof(*out));
-	name = get_namespace_name(schema);
-	if (name == NULL)
+	if (!read_schema(schema, out))
 		return false;
-	look_up(name, out);
 	entry = hash_search(entries, &schema, HASH_ENTER, NULL);
 	entry->hash = GetSysCacheHashValue1(NAMESPACEOID, ObjectIdGetDatum(schema));
 	entry->tenant = *out;

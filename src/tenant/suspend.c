@@ -8,6 +8,7 @@
 #include "postgres.h"
 
 #include "catalog/pg_type.h"
+#include "commands/trigger.h"
 #include "fmgr.h"
 #include "utils/builtins.h"
 
@@ -38,7 +39,6 @@ set_status(const char *name, const char *status, const char *reason)
 	if (SPI_processed == 0)
 		ereport(ERROR, (errcode(ERRCODE_TENANCY_UNDEFINED_TENANT),
 						errmsg("tenant \"%s\" does not exist", name)));
-	tenancy_access_changed();
 	tenancy_spi_end(&scope);
 }
 
@@ -74,10 +74,14 @@ tenant_resume(PG_FUNCTION_ARGS)
 	PG_RETURN_VOID();
 }
 
-/* SQL has changed what may be done with tenants. */
+/* Trigger of the registry: what may be done with a tenant has changed. */
 Datum
 tenancy_tenant_access_changed(PG_FUNCTION_ARGS)
 {
+	if (!CALLED_AS_TRIGGER(fcinfo))
+		ereport(ERROR, (errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
+						errmsg("function \"%s\" was not called by a trigger",
+							   "tenancy.tenant_access_changed")));
 	tenancy_access_changed();
-	PG_RETURN_VOID();
+	PG_RETURN_POINTER(NULL);
 }

@@ -61,10 +61,14 @@ LANGUAGE c VOLATILE PARALLEL UNSAFE
 AS 'MODULE_PATHNAME', 'tenant_resume';
 COMMENT ON FUNCTION @extschema@.tenant_resume(text) IS 'Ends what tenant_suspend() began. Errors: TN001 unknown tenant';
 
-CREATE FUNCTION tenancy.tenant_access_changed() RETURNS void
+CREATE FUNCTION tenancy.tenant_access_changed() RETURNS trigger
 LANGUAGE c VOLATILE PARALLEL UNSAFE
 AS 'MODULE_PATHNAME', 'tenancy_tenant_access_changed';
 COMMENT ON FUNCTION tenancy.tenant_access_changed() IS 'Has all sessions look at status and frozen of tenancy.tenant again, once the transaction has committed';
+CREATE TRIGGER access_made AFTER INSERT ON tenancy.tenant FOR EACH ROW
+    WHEN (NEW.status IN ('read_only', 'suspended') OR NEW.frozen) EXECUTE FUNCTION tenancy.tenant_access_changed();
+CREATE TRIGGER access_changed AFTER UPDATE OF status, frozen ON tenancy.tenant FOR EACH ROW
+    WHEN (OLD.status <> NEW.status OR OLD.frozen <> NEW.frozen) EXECUTE FUNCTION tenancy.tenant_access_changed();
 
 CREATE VIEW tenancy.tenants AS
     SELECT id, name, schema_name, blueprint, version, status, settings, created_at, dropped_at, suspended_at, suspended_reason
