@@ -84,6 +84,8 @@ FROM sk_serial s JOIN sk_parallel p USING (v) JOIN sk_merged m USING (v) JOIN sk
 SELECT percentile_sketch_merge(k)::text = (SELECT percentile_sketch(l, 0.1)::text FROM sk_row) AS coarsest FROM
     (SELECT percentile_sketch(l, 0.1) AS k FROM sk_row WHERE n % 3 = 0 UNION ALL SELECT percentile_sketch(l, 0.002) FROM sk_row WHERE n % 3 = 1
      UNION ALL SELECT percentile_sketch(l) FROM sk_row WHERE n % 3 = 2) s;
+SELECT percentile_sketch_merge(k ORDER BY o)::text = (SELECT percentile_sketch(l, 0.1)::text FROM sk_row) AS small_is_coarser FROM
+    (SELECT 1 AS o, percentile_sketch(l, 0.002) AS k FROM sk_row WHERE n > 5 UNION ALL SELECT 2, percentile_sketch(l, 0.1) FROM sk_row WHERE n <= 5) s;
 SELECT percentile_sketch_merge(k)::text = (SELECT percentile_sketch(exp(n % 1200 - 600), 0.01)::text FROM sk_row) AS collapsed FROM
     (SELECT percentile_sketch(exp(n % 1200 - 600), a) AS k FROM sk_row, (VALUES (0, 0.01::float8), (1, 0.002)) v(m, a) WHERE n % 2 = m GROUP BY n % 11, a) s;
 
