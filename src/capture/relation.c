@@ -236,6 +236,8 @@ capture_find_sync_table(text *blueprint, const char *table_name, List **names)
 		sinks |= isnull ? 0 : 1 << SINK_SEARCH;
 		if (has_elements(table, tuple, "cache_keys") || has_elements(table, tuple, "cache_tags"))
 			sinks |= 1 << SINK_CACHE;
+		if (DatumGetBool(capture_column(table, tuple, "benchmark", &isnull)) && !isnull)
+			sinks |= 1 << SINK_STATISTICS;
 		*names = capture_names_in(table, tuple, "key_columns");
 	}
 	systable_endscan(scan);

@@ -11,6 +11,8 @@
 #include "common/guc.h"
 
 int	  tenancy_allow_suspended = ALLOW_SUPERUSER;
+int	  tenancy_benchmark_min_tenants = 5;
+bool  tenancy_benchmarks = false;
 int	  tenancy_bulk_actions = 2000;
 int	  tenancy_bulk_bytes = 5120;
 int	  tenancy_cache_guard_time = 300;
@@ -257,6 +259,14 @@ define_redis_settings(void)
 static void
 define_sync_settings(void)
 {
+	DefineCustomIntVariable(
+		"tenancy.benchmark_min_tenants",
+		"How many tenants must be in a benchmark across tenants, or it is not shown.", NULL,
+		&tenancy_benchmark_min_tenants, 5, 2, INT_MAX, PGC_SUSET, 0, NULL, NULL, NULL);
+	DefineCustomBoolVariable("tenancy.benchmarks",
+							 "Keeps the benchmark statistics of all tenants fresh.",
+							 "A worker of each database does it; it needs wal_level = logical.",
+							 &tenancy_benchmarks, false, PGC_SIGHUP, 0, NULL, NULL, NULL);
 	DefineCustomIntVariable("tenancy.bulk_actions", "Most operations in one bulk request.", NULL,
 							&tenancy_bulk_actions, 2000, 1, 100000, PGC_SIGHUP, 0, NULL, NULL,
 							NULL);

@@ -42,6 +42,8 @@ typedef enum SessionPath
 } SessionPath;
 
 extern int	 tenancy_allow_suspended; /* AllowSuspended */
+extern int	 tenancy_benchmark_min_tenants;
+extern bool	 tenancy_benchmarks;
 extern int	 tenancy_bulk_actions;
 extern int	 tenancy_bulk_bytes;	   /* kB */
 extern int	 tenancy_cache_guard_time; /* s */

@@ -19,8 +19,8 @@ GRANT EXECUTE ON FUNCTION tenancy.sync_status() TO tenancy_operator, tenancy_adm
 GRANT USAGE ON SCHEMA tenancy TO pg_monitor;
 
 CREATE VIEW tenancy.stat_sync AS SELECT * FROM tenancy.sync_status();
-COMMENT ON VIEW tenancy.stat_sync IS 'One row each for capture and the two sinks of this database; counters since the server started';
-COMMENT ON COLUMN tenancy.stat_sync.sink IS 'capture, search or cache';
+COMMENT ON VIEW tenancy.stat_sync IS 'One row each for capture and the sinks of this database; counters since the server started';
+COMMENT ON COLUMN tenancy.stat_sync.sink IS 'capture, search or cache; statistics if tenancy.benchmarks is on';
 COMMENT ON COLUMN tenancy.stat_sync.state IS 'running, starting, stopped, failed, disabled (no URL), paused, unreachable, unauthorized, version_regressed, wal_level too low, not preloaded';
 COMMENT ON COLUMN tenancy.stat_sync.received_lsn IS 'Everything committed up to here has come in';
 COMMENT ON COLUMN tenancy.stat_sync.acked_lsn IS 'Everything committed up to here is in the sink, or noted in tenancy.backlog or tenancy.resync; of capture: WAL before it is let go';

@@ -13,6 +13,7 @@
 #include "utils/timestamp.h"
 #include "utils/tuplestore.h"
 
+#include "common/guc.h"
 #include "sync/shared.h"
 
 #define STATUS_COLUMNS 20
@@ -178,6 +179,8 @@ tenancy_sync_status(PG_FUNCTION_ARGS)
 		put_capture(result, database);
 		put_sink(result, "search", &database->sinks[SINK_SEARCH]);
 		put_sink(result, "cache", &database->sinks[SINK_CACHE]);
+		if (tenancy_benchmarks)
+			put_sink(result, "statistics", &database->sinks[SINK_STATISTICS]);
 	}
 	return (Datum) 0;
 }

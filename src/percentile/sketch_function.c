@@ -24,6 +24,7 @@ PG_FUNCTION_INFO_V1(sketch_avg);
 PG_FUNCTION_INFO_V1(sketch_trimmed_avg);
 PG_FUNCTION_INFO_V1(sketch_accuracy);
 PG_FUNCTION_INFO_V1(sketch_subtract);
+PG_FUNCTION_INFO_V1(benchmark_change);
 
 /* The value of a fraction. */
 Datum
@@ -265,4 +266,22 @@ Datum
 sketch_subtract(PG_FUNCTION_ARGS)
 {
 	PG_RETURN_POINTER(sketch_write(subtract(PG_GETARG_SKETCH(0), PG_GETARG_SKETCH(1))));
+}
+
+/* A sketch, which may be null, with the values of a second one, and then without those of a third. */
+Datum
+benchmark_change(PG_FUNCTION_ARGS)
+{
+	Sketch *sketch = sketch_new(CurrentMemoryContext, 0);
+
+	if (PG_ARGISNULL(0) && PG_ARGISNULL(1))
+		PG_RETURN_NULL();
+	for (int i = 0; i < 2; i++)
+		if (!PG_ARGISNULL(i))
+			sketch_apply(sketch,
+						 (const struct varlena *) PG_DETOAST_DATUM_PACKED(PG_GETARG_DATUM(i)),
+						 SKETCH_STORED);
+	if (!PG_ARGISNULL(2))
+		sketch = subtract(sketch, PG_GETARG_SKETCH(2));
+	PG_RETURN_POINTER(sketch_write(sketch));
 }

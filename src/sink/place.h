@@ -41,6 +41,7 @@ typedef struct SinkTarget
 	char	 **cache_tags; /* templates too */
 	List	  *flat;	   /* of char *: columns that an index has as flattened objects */
 	char	  *document;   /* view or expression that makes the documents, NULL: the row itself */
+	bool	   benchmark;  /* benchmark statistics are of it */
 	Oid		   writer;	   /* who had the relation synced: the blueprint's owner */
 	char	  *problem;	   /* why it cannot be kept in step as it is, NULL: it can */
 } SinkTarget;

@@ -19,10 +19,11 @@
 typedef enum SinkKind
 {
 	SINK_SEARCH,
-	SINK_CACHE
+	SINK_CACHE,
+	SINK_STATISTICS
 } SinkKind;
 
-#define SINK_COUNT 2
+#define SINK_COUNT 3
 
 typedef enum SinkAction
 {
@@ -125,7 +126,7 @@ typedef enum SinkFetchResult
  */
 typedef struct SinkDriver
 {
-	const char *name;		/* "search", "cache" */
+	const char *name;		/* "search", "cache", "statistics" */
 	bool		wants_rows; /* needs doc, else keys are enough */
 
 	/* True if a URL is set. */

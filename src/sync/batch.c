@@ -268,6 +268,8 @@ batch_not_wanted(SinkWorker *worker, const SinkTarget *target)
 		return true;
 	if (worker->kind == SINK_SEARCH)
 		return target->alias == NULL;
+	if (worker->kind == SINK_STATISTICS)
+		return !target->benchmark;
 	return target->ncache_keys == 0 && target->ncache_tags == 0;
 }
 
@@ -314,7 +316,7 @@ add_row_run(BatchBuilder *builder, int end)
 static void
 add_table(BatchBuilder *builder, DirtyEntry *entry, const SinkTarget *target)
 {
-	if (builder->worker->kind == SINK_CACHE)
+	if (builder->worker->kind != SINK_SEARCH)
 	{
 		SinkItem *item = batch_add_item(builder, entry, target, SINK_FORGET_TENANT);
 

@@ -56,9 +56,10 @@ sink_arg(FunctionCallInfo fcinfo)
 {
 	char *sink = tenancy_arg_text(fcinfo, 0, "sink");
 
-	if (strcmp(sink, "search") != 0 && strcmp(sink, "cache") != 0)
+	if (strcmp(sink, "search") != 0 && strcmp(sink, "cache") != 0 &&
+		strcmp(sink, "statistics") != 0)
 		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-						errmsg("sink must be \"search\" or \"cache\"")));
+						errmsg("sink must be \"search\", \"cache\" or \"statistics\"")));
 	return sink;
 }
 

@@ -17,7 +17,7 @@ COMMENT ON COLUMN tenancy.sync_pause.version IS 'Raised by each change of the ro
 
 CREATE FUNCTION tenancy.pause(sink text, tenant text DEFAULT NULL) RETURNS boolean
     LANGUAGE C VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'tenancy_pause';
-COMMENT ON FUNCTION tenancy.pause(text, text) IS 'Stops sending a tenant''s changes, or all (NULL), to sink search or cache when this transaction commits; what changes meanwhile is kept in tenancy.backlog and holds no WAL. Cached values of what is paused are not read. False if it was paused already. Errors: 22004 sink is null, 22023 unknown sink, TN001 unknown tenant';
+COMMENT ON FUNCTION tenancy.pause(text, text) IS 'Stops sending a tenant''s changes, or all (NULL), to sink search, cache or statistics when this transaction commits; what changes meanwhile is kept in tenancy.backlog and holds no WAL. Cached values of what is paused are not read. False if it was paused already. Errors: 22004 sink is null, 22023 unknown sink, TN001 unknown tenant';
 REVOKE ALL ON FUNCTION tenancy.pause(text, text) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION tenancy.pause(text, text) TO tenancy_operator, tenancy_admin;
 

@@ -45,6 +45,7 @@ CREATE TABLE tenancy.sync_table (
     cache_tags text[] NOT NULL DEFAULT '{}',
     document text,
     depends_on jsonb,
+    benchmark boolean NOT NULL DEFAULT false,
     PRIMARY KEY (blueprint, table_name),
     UNIQUE (blueprint, index_type)
 ) WITH (user_catalog_table = true);
@@ -55,6 +56,7 @@ COMMENT ON COLUMN tenancy.sync_table.mapping IS 'Body of the create-index reques
 COMMENT ON COLUMN tenancy.sync_table.cache_keys IS 'Templates of Redis keys unlinked when a row changes, {column} being a key column';
 COMMENT ON COLUMN tenancy.sync_table.cache_tags IS 'Templates of cache tags invalidated when a row changes';
 COMMENT ON COLUMN tenancy.sync_table.document IS 'View or expression that makes the documents; NULL: the row itself';
+COMMENT ON COLUMN tenancy.sync_table.benchmark IS 'The benchmark statistics are of it; set by tenant_benchmark_table()';
 COMMENT ON COLUMN tenancy.sync_table.depends_on IS 'Other tables that the documents have rows of, as it was given; tenancy.sync_dependency is what counts';
 
 CREATE TABLE tenancy.sync_dependency (
@@ -134,13 +136,13 @@ CREATE INDEX search_index_relation ON tenancy.search_index (relation);
 CREATE INDEX search_index_shared ON tenancy.search_index (shared) WHERE shared IS NOT NULL;
 
 CREATE TABLE tenancy.sink (
-    name text PRIMARY KEY CHECK (name IN ('search', 'cache')),
+    name text PRIMARY KEY CHECK (name IN ('search', 'cache', 'statistics')),
     enabled boolean NOT NULL DEFAULT false,
     identity text
 );
 COMMENT ON TABLE tenancy.sink IS 'What each sink was when its worker last looked; a change of it starts a resync';
 COMMENT ON COLUMN tenancy.sink.identity IS 'cluster_uuid of the search server';
-INSERT INTO tenancy.sink (name) VALUES ('search'), ('cache');
+INSERT INTO tenancy.sink (name) VALUES ('search'), ('cache'), ('statistics');
 
 CREATE TABLE tenancy.resync (
     sink text NOT NULL REFERENCES tenancy.sink,
@@ -211,6 +213,7 @@ CREATE FUNCTION tenancy.request_resync(only_sink text, only_tenant bigint, only_
               JOIN tenancy.sync_table s ON s.blueprint OPERATOR(pg_catalog.=) t.blueprint
               JOIN tenancy.sink k
                 ON CASE WHEN k.name OPERATOR(pg_catalog.=) 'search' THEN s.index_type IS NOT NULL
+                        WHEN k.name OPERATOR(pg_catalog.=) 'statistics' THEN k.enabled AND s.benchmark
                         ELSE pg_catalog.cardinality(s.cache_keys) OPERATOR(pg_catalog.+)
                              pg_catalog.cardinality(s.cache_tags) OPERATOR(pg_catalog.>) 0 END
              WHERE t.status OPERATOR(pg_catalog.<>) 'dropped'

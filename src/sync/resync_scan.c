@@ -105,7 +105,7 @@ resync_scan_rows(SinkWorker *worker, Resync *resync, int most)
 		resync->fence = worker->batches;
 		return SCAN_DONE;
 	}
-	if (worker->kind == SINK_CACHE && resync->position.len == 0)
+	if (worker->kind != SINK_SEARCH && resync->position.len == 0)
 		mark_tenant(worker, target);
 	if (target->problem != NULL)
 	{

@@ -30,6 +30,7 @@
 #include "sync/resync.h"
 #include "sync/shape.h"
 #include "sync/sink_worker.h"
+#include "sync/statistics.h"
 #include "sync/sync_table.h"
 #include "sync/target.h"
 
@@ -37,6 +38,9 @@
 #define DROP_KEYS 1000 /* at a time */
 #define IDLE_MS 1000
 #define PROVISION_EVERY_MS 1000
+
+static const SinkDriver *const drivers[SINK_COUNT] = {&search_sink_driver, &cache_sink_driver,
+													  &statistics_sink_driver};
 
 static bool config_changed = true; /* since tenants without indices were looked for */
 
@@ -417,7 +421,7 @@ make_worker(DatabaseShared *database, SinkKind kind)
 	SinkWorker *worker = MemoryContextAllocZero(TopMemoryContext, sizeof(SinkWorker));
 
 	worker->kind = kind;
-	worker->driver = kind == SINK_SEARCH ? &search_sink_driver : &cache_sink_driver;
+	worker->driver = drivers[kind];
 	worker->database = database;
 	worker->shared = &database->sinks[kind];
 	worker->key_room = 1024;

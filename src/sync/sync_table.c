@@ -258,7 +258,8 @@ request_resync(const SyncTable *table)
 					 " WHERE t.id = r.tenant_id AND t.blueprint = $1 AND s.blueprint = $1"
 					 " AND s.table_name = $2::name AND r.table_name = $2::name"
 					 " AND CASE r.sink WHEN 'search' THEN s.index_type IS NULL"
-					 " ELSE s.cache_keys = '{}' AND s.cache_tags = '{}' END",
+					 " WHEN 'statistics' THEN NOT s.benchmark ELSE s.cache_keys = '{}' AND "
+					 "s.cache_tags = '{}' END",
 					 2, types, values, NULL);
 	tenancy_spi_exec("SELECT tenancy.request_resync(NULL, NULL, $1, $2)", 2, types, values, NULL);
 }

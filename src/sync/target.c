@@ -46,7 +46,8 @@ static bool			 for_search = false; /* this worker writes documents */
 /* One query: names and registry as of the same moment, while a tenant is renamed, say. */
 static const char *const target_query =
 	"SELECT t.id, t.name, i.alias, coalesce(s.key_columns, p.columns), s.cache_keys, s.cache_tags,"
-	"       s.document, b.owner::bigint, i.names, i.roles, i.shared, i.flat"
+	"       s.document, b.owner::bigint, i.names, i.roles, i.shared, i.flat,"
+	"       s.benchmark::int::bigint"
 	"  FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace"
 	"  JOIN tenancy.tenant t ON t.schema_name = n.nspname AND t.status <> 'dropped'"
 	"  JOIN tenancy.sync_table s ON s.blueprint = t.blueprint AND s.table_name = c.relname"
@@ -195,6 +196,7 @@ make_target(Oid relid)
 	target->document = document ? MemoryContextStrdup(target_context, document) : NULL;
 	target->writer = (Oid) tenancy_spi_int64(0, 8);
 	target->flat = text_list(12);
+	target->benchmark = tenancy_spi_int64(0, 13) != 0;
 	target->key_columns = text_array(4, &target->nkeys);
 	target->cache_keys = text_array(5, &target->ncache_keys);
 	target->cache_tags = text_array(6, &target->ncache_tags);

@@ -81,7 +81,9 @@ run(DatabaseShared *database, WorkerRole role)
 	else if (role == ROLE_INSPECT)
 		cache_inspect_run(database);
 	else
-		sink_worker_run(database, role == ROLE_SEARCH ? SINK_SEARCH : SINK_CACHE);
+		sink_worker_run(database, role == ROLE_SEARCH  ? SINK_SEARCH
+								  : role == ROLE_CACHE ? SINK_CACHE
+													   : SINK_STATISTICS);
 }
 
 /* Entry point of capture and sink workers. */

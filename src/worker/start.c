@@ -48,6 +48,8 @@ worker_shared(DatabaseShared *database, WorkerRole role)
 			return &database->capture;
 		case ROLE_SEARCH:
 			return &database->sinks[SINK_SEARCH].worker;
+		case ROLE_STATISTICS:
+			return &database->sinks[SINK_STATISTICS].worker;
 		case ROLE_VERIFY:
 			return &database->verify;
 		case ROLE_INSPECT:
@@ -75,8 +77,8 @@ bool
 worker_start(DatabaseShared *database, WorkerRole role, BackgroundWorkerHandle **handle)
 {
 	static const char *const types[] = {"pg_tenancy capture", "pg_tenancy search sink",
-										"pg_tenancy cache sink", "pg_tenancy verify",
-										"pg_tenancy cache inspector"};
+										"pg_tenancy cache sink", "pg_tenancy statistics sink",
+										"pg_tenancy verify", "pg_tenancy cache inspector"};
 	BackgroundWorker		 worker;
 	int32 extra[2] = {(int32) (database - tenancy_shared->databases), (int32) role};
 

@@ -16,11 +16,12 @@ typedef enum WorkerRole
 	ROLE_CAPTURE,
 	ROLE_SEARCH,
 	ROLE_CACHE,
+	ROLE_STATISTICS,
 	ROLE_VERIFY, /* now and then, ends by itself */
 	ROLE_INSPECT /* the same */
 } WorkerRole;
 
-#define ROLE_COUNT 5
+#define ROLE_COUNT 6
 
 /* shmem.c */
 extern void worker_shmem_init(void);
