@@ -42,6 +42,7 @@ typedef struct SinkTarget
 	List	  *flat;	   /* of char *: columns that an index has as flattened objects */
 	char	  *document;   /* view or expression that makes the documents, NULL: the row itself */
 	bool	   benchmark;  /* benchmark statistics are of it */
+	List	  *columns;	   /* of char *: the only ones in documents, NIL: all */
 	Oid		   writer;	   /* who had the relation synced: the blueprint's owner */
 	char	  *problem;	   /* why it cannot be kept in step as it is, NULL: it can */
 } SinkTarget;

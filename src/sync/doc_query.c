@@ -212,7 +212,7 @@ append_row(DocReader *reader, Datum value)
 														 HeapTupleHeaderGetTypMod(header));
 
 		reader->slot = MakeSingleTupleTableSlot(desc, &TTSOpsHeapTuple);
-		reader->writer = document_writer_make(desc, reader->target->flat);
+		reader->writer = document_writer_make(desc, reader->target->flat, NIL);
 		MemoryContextSwitchTo(old);
 	}
 	ItemPointerSetInvalid(&tuple.t_self);

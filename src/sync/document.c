@@ -345,10 +345,10 @@ init_column(DocumentColumn *column, Form_pg_attribute attribute, bool first, Lis
 
 /*
  * Prepares the documents of a row type, in the current context; flat: names (char *) of columns
- * that the index flattens.
+ * that the index flattens; only: names of the columns that documents have, NIL: all.
  */
 DocumentWriter *
-document_writer_make(TupleDesc desc, List *flat)
+document_writer_make(TupleDesc desc, List *flat, List *only)
 {
 	DocumentWriter *writer =
 		palloc(offsetof(DocumentWriter, columns) + desc->natts * sizeof(DocumentColumn));
@@ -358,7 +358,8 @@ document_writer_make(TupleDesc desc, List *flat)
 	{
 		Form_pg_attribute attribute = TupleDescAttr(desc, i);
 
-		if (attribute->attisdropped || attribute->atttypid == TSVECTOROID)
+		if (attribute->attisdropped || attribute->atttypid == TSVECTOROID ||
+			(only != NIL && !tenancy_has_string(only, NameStr(attribute->attname))))
 			continue;
 		init_column(&writer->columns[writer->ncolumns], attribute, writer->ncolumns == 0, flat);
 		writer->ncolumns++;

@@ -12,7 +12,7 @@
 
 typedef struct DocumentWriter DocumentWriter;
 
-extern DocumentWriter *document_writer_make(TupleDesc desc, List *flat);
+extern DocumentWriter *document_writer_make(TupleDesc desc, List *flat, List *only);
 extern void document_append(DocumentWriter *writer, TupleTableSlot *slot, StringInfo out);
 
 #endif

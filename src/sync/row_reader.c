@@ -264,6 +264,32 @@ key_values(RowReader *reader, Leaf *leaf, const char **parts, Datum *values)
 	return true;
 }
 
+/*
+ * True if a leaf's row has just this text as its key.  A value may be found by another one (1.0 by
+ * 1.00, a uuid in capitals): that is no key of a row, or the row would be there twice.
+ */
+static bool
+is_own_key(RowReader *reader, Leaf *leaf, const char **parts)
+{
+	StringInfoData text;
+	bool		   own = true;
+
+	initStringInfo(&text);
+	for (int i = 0; i < reader->target->nkeys && own; i++)
+	{
+		KeyColumn *column = &leaf->columns[i];
+		bool	   isnull;
+		Datum	   value = slot_getattr(leaf->slot, column->heap_attribute, &isnull);
+
+		resetStringInfo(&text);
+		if (!isnull)
+			key_append_value(&text, &column->output, value);
+		own = !isnull && strcmp(text.data, parts[i]) == 0;
+	}
+	pfree(text.data);
+	return own;
+}
+
 /* Looks a key up in one leaf; the row is in its slot. */
 static bool
 find_in_leaf(RowReader *reader, Leaf *leaf, const char **parts)
@@ -291,7 +317,7 @@ find_in_leaf(RowReader *reader, Leaf *leaf, const char **parts)
 	index_rescan(leaf->scan, keys, n, NULL, 0);
 	found = index_getnext_slot(leaf->scan, ForwardScanDirection, leaf->slot);
 	MemoryContextSwitchTo(old);
-	return found;
+	return found && is_own_key(reader, leaf, parts);
 }
 
 /* Appends a leaf's current row. */
@@ -302,7 +328,8 @@ append_row(RowReader *reader, Leaf *leaf, StringInfo doc)
 	{
 		MemoryContext old = MemoryContextSwitchTo(reader->context);
 
-		leaf->writer = document_writer_make(RelationGetDescr(leaf->heap), reader->target->flat);
+		leaf->writer = document_writer_make(RelationGetDescr(leaf->heap), reader->target->flat,
+											reader->target->columns);
 		MemoryContextSwitchTo(old);
 	}
 	document_append(leaf->writer, leaf->slot, doc);
