@@ -95,9 +95,36 @@ SET tenancy.benchmark_min_tenants = 2;
 SET ROLE bench_operator;
 SELECT tenancy.benchmark_across('PostgreSQL') - 'last_updated', tenancy.benchmark_across('Redis');
 SELECT tenancy.benchmark_refresh_mv();
-SELECT tenant, technology, customer_industry, count, median_timeline FROM tenancy.benchmark_statistics_mv ORDER BY 1, 2, 3;
+SELECT tenant FROM tenancy.benchmark_statistics_mv;
 RESET ROLE;
 RESET tenancy.benchmark_min_tenants;
+SELECT tenant, technology, customer_industry, count, median_timeline FROM tenancy.benchmark_statistics_mv ORDER BY 1, 2, 3;
+SELECT tenancy.benchmark_between(ARRAY[12345, NULL, 0.001234, -98765, 0], 4), tenancy.benchmark_between(ARRAY[1, 2, NULL], 3), tenancy.benchmark_rounded(1e308), tenancy.benchmark_rounded(1e-308);
+
+-- who may ask: as in a SELECT from the table
+REVOKE SELECT ON tenant_bench.case_studies FROM tenancy_app;
+SET ROLE bench_app;
+BEGIN;
+SELECT tenant_use('bench');
+SAVEPOINT a;
+SELECT tenant_benchmark();
+ROLLBACK TO a;
+SELECT count(*) FROM benchmark_statistics;
+ROLLBACK TO a;
+SELECT * FROM tenant_benchmark_chart('budget_usd');
+ROLLBACK TO a;
+SELECT tenancy.benchmark_answer(1, 'statistics', '{}');
+ROLLBACK;
+RESET ROLE;
+GRANT SELECT ON tenant_bench.case_studies TO tenancy_app;
+ALTER TABLE tenant_bench.case_studies ENABLE ROW LEVEL SECURITY;
+SET ROLE bench_app;
+BEGIN;
+SELECT tenant_use('bench');
+SELECT tenant_benchmark();
+ROLLBACK;
+RESET ROLE;
+ALTER TABLE tenant_bench.case_studies DISABLE ROW LEVEL SECURITY;
 
 -- another table: a text[] column, a key of two columns, other names
 SELECT tenant_blueprint_add('bench_print', 1, 'CREATE TABLE project (a int, b timestamptz, tech text[], sector text, size int, weeks numeric, price real, gain float8, begun date, PRIMARY KEY (b, a))');
@@ -121,11 +148,77 @@ ALTER TABLE tenant_third.project RENAME TO was;
 CREATE VIEW tenant_third.project AS SELECT * FROM tenant_third.was;
 SELECT tenancy.benchmark_refresh('third');
 SELECT count(*) FROM tenancy.benchmark_cell WHERE tenant_id = (SELECT id FROM tenancy.tenant WHERE name = 'third');
+-- rows have their own key, whatever its type; another table, other keys; values that do not fit
+SELECT tenant_blueprint_add('bench_keys', 1, $$
+    CREATE TABLE a (k boolean, c char(4), i inet, at date, t text, n int, PRIMARY KEY (k, c, i));
+    CREATE TABLE b (k int PRIMARY KEY, at date, t jsonb, n numeric);
+    CREATE TABLE child () INHERITS (b)$$);
+SELECT tenant_sync_table('bench_keys', 'a', 'bench_a'), tenant_sync_table('bench_keys', 'b', 'bench_b');
+SELECT tenant_benchmark_table('bench_keys', 'a', 't', 't', 't', 'n', 'n', 'n', 'at');
+SELECT tenant_create('keys', 'bench_keys') > 0;
+CREATE VIEW keys_cells AS SELECT technology, industry, n, sketch_sum(budget) AS budget FROM tenancy.benchmark_cell WHERE tenant_id = (SELECT id FROM tenancy.tenant WHERE name = 'keys');
+INSERT INTO tenant_keys.a VALUES (true, 'ab', '10.0.0.1/32', '2024-05-05', 'x', 1), (false, 'abcd', '10.0.0.0/8', NULL, NULL, NULL);
+SELECT tenancy.benchmark_refresh('keys'), tenancy.benchmark_refresh('keys');
+SELECT * FROM keys_cells ORDER BY 1, 2;
+INSERT INTO tenant_keys.b SELECT n, '2024-05-05', CASE n WHEN 1 THEN to_jsonb(repeat('long', 1000)) ELSE '["x", "x"]' END, n FROM generate_series(1, 3) n;
+INSERT INTO tenant_keys.child SELECT 1, '2024-05-05', '["child"]', 1000;
+SELECT tenant_benchmark_table('bench_keys', 'b', 't', 'k', 'k', 'n', 'n', 'n', 'at');
+SELECT tenancy.benchmark_refresh('keys') > 0;
+SELECT length(technology), left(technology, 5) AS technology, industry, n, budget FROM keys_cells ORDER BY 2, 3;
+ALTER TABLE tenant_keys.b ALTER k TYPE text, ALTER n TYPE float8;
+UPDATE tenant_keys.b SET n = CASE k WHEN '1' THEN 'NaN'::float8 WHEN '2' THEN '-Infinity' ELSE 3 END;
+SELECT tenancy.benchmark_refresh('keys') > 0;
+SELECT industry, n, budget FROM keys_cells WHERE technology = '' ORDER BY 1;
+-- columns that are not there or say nothing; no key
+ALTER TABLE tenant_keys.b RENAME n TO m;
+SELECT tenancy.benchmark_refresh('keys');
+ALTER TABLE tenant_keys.b RENAME m TO n;
+ALTER TABLE tenant_keys.b ALTER n TYPE text;
+SELECT tenancy.benchmark_refresh('keys');
+ALTER TABLE tenant_keys.b ALTER n TYPE real USING n::real, ALTER at TYPE text;
+SELECT tenancy.benchmark_refresh('keys');
+ALTER TABLE tenant_keys.b ALTER at TYPE timestamp USING at::timestamp, DROP CONSTRAINT b_pkey;
+SELECT tenancy.benchmark_refresh('keys');
+ALTER TABLE tenant_keys.b ADD PRIMARY KEY (k);
+SELECT tenancy.benchmark_refresh('keys');
+BEGIN ISOLATION LEVEL REPEATABLE READ;
+SELECT tenancy.benchmark_refresh('keys');
+ROLLBACK;
+-- row security does not hide rows from what is counted
+ALTER TABLE tenant_keys.b ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
+DELETE FROM tenancy.benchmark_row WHERE tenant_id = (SELECT id FROM tenancy.tenant WHERE name = 'keys');
+DELETE FROM tenancy.benchmark_cell WHERE tenant_id = (SELECT id FROM tenancy.tenant WHERE name = 'keys');
+SELECT tenancy.benchmark_refresh('keys') > 0;
+SELECT industry, n, budget FROM keys_cells WHERE technology = '' ORDER BY 1;
+-- another table than before is noticed, not one that is as it was
+SELECT tenancy.benchmark_look(NULL) >= 0, tenancy.benchmark_look(NULL);
+UPDATE tenancy.sink SET enabled = true WHERE name = 'statistics';
+ALTER TABLE tenant_keys.b ALTER n TYPE float8;
+SELECT tenancy.benchmark_look(ARRAY['tenant_keys.a'::regclass::oid]), tenancy.benchmark_look(ARRAY['tenant_keys.b'::regclass::oid]), tenancy.benchmark_look(NULL);
+UPDATE tenancy.sink SET enabled = false WHERE name = 'statistics';
+-- it is the blueprint's owner's to say
+CREATE ROLE bench_admin IN ROLE tenancy_admin;
+SET ROLE bench_admin;
+SELECT tenant_benchmark_table('bench_keys', 'a');
+RESET ROLE;
+CALL tenancy.benchmark_refresh_all();
+SELECT count(*) > 0 FROM tenancy.benchmark_statistics_mv WHERE tenant = 'keys';
+-- the end of it
+SELECT tenant_benchmark_table('bench_keys', NULL);
+SELECT count(*) FROM keys_cells;
+SELECT tenancy.benchmark_refresh('keys');
+SELECT tenant_benchmark_table('bench_keys', 'a', 't', 't', 't', 'n', 'n', 'n', 'at');
+SELECT tenancy.benchmark_refresh('keys') > 0;
+SELECT tenant_unsync_table('bench_keys', 'a');
+SELECT count(*) FROM keys_cells;
+DROP VIEW keys_cells;
+DROP ROLE bench_admin;
+SELECT tenant_drop('keys', purge => true);
 SELECT tenant_drop('bench', purge => true), tenant_drop('other', purge => true), tenant_drop('third', purge => true);
 SELECT (SELECT count(*) FROM tenancy.benchmark_row) + (SELECT count(*) FROM tenancy.benchmark_cell);
 DROP ROLE bench_app, bench_operator;
 DROP FUNCTION bench_differences, bench_near;
-DELETE FROM tenancy.sync_table WHERE blueprint = 'bench_print';
-DELETE FROM tenancy.blueprint_step WHERE blueprint = 'bench_print';
-DELETE FROM tenancy.blueprint WHERE name = 'bench_print';
+DELETE FROM tenancy.sync_table WHERE blueprint IN ('bench_print', 'bench_keys');
+DELETE FROM tenancy.blueprint_step WHERE blueprint IN ('bench_print', 'bench_keys');
+DELETE FROM tenancy.blueprint WHERE name IN ('bench_print', 'bench_keys');
 REFRESH MATERIALIZED VIEW tenancy.benchmark_statistics_mv;

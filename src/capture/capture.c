@@ -75,6 +75,8 @@ capture_put(Capture *capture, SinkKind kind, RingRecord *record, const char *key
 {
 	Ring *ring = capture->database->sinks[kind].ring;
 
+	if (capture->left_out[kind])
+		return;
 	if (!ring_fits(ring, record->key_length))
 	{
 		worker_set_error(&capture->database->capture, "a key is larger than tenancy.ring_size");
@@ -113,7 +115,8 @@ announce_all(Capture *capture, uint64 lsn)
 	capture->announced = lsn;
 	capture->moved_at = GetCurrentTimestamp();
 	for (int i = 0; i < SINK_COUNT; i++)
-		announce(capture, i, lsn);
+		if (!capture->left_out[i])
+			announce(capture, i, lsn);
 }
 
 /* Notes how far every sink agrees; what they wrote down instead is in the WAL by then. */
@@ -123,7 +126,8 @@ settle(Capture *capture)
 	uint64 acked = PG_UINT64_MAX;
 
 	for (int i = 0; i < SINK_COUNT; i++)
-		acked = Min(acked, pg_atomic_read_u64(&capture->database->sinks[i].acked));
+		if (!capture->left_out[i])
+			acked = Min(acked, pg_atomic_read_u64(&capture->database->sinks[i].acked));
 	if (acked <= capture->settled)
 		return;
 	capture->settled = acked;
@@ -227,10 +231,33 @@ is_current(const char *slot)
 	return exists && strcmp(name, slot) == 0;
 }
 
+/* Writes that nothing is owed to the statistics: being switched on, they get all rows anew. */
+static void
+leave_statistics_out(void *arg)
+{
+	SpiScope scope;
+
+	tenancy_spi_begin_as_owner(&scope);
+	tenancy_spi_exec("UPDATE tenancy.sink SET enabled = false"
+					 " WHERE name = 'statistics' AND enabled",
+					 0, NULL, NULL, NULL);
+	tenancy_spi_end(&scope);
+}
+
+/* Statistics have no worker while they are off: they are left out when that is written down. */
+static void
+choose_sinks(Capture *capture)
+{
+	capture->left_out[SINK_STATISTICS] =
+		!tenancy_benchmarks &&
+		tenancy_tx_try("pg_tenancy: leaving a sink out", leave_statistics_out, NULL);
+}
+
 /* Begins a stream for every sink at the slot's confirmed position. */
 static void
 start_streams(Capture *capture)
 {
+	choose_sinks(capture);
 	capture->restart = false;
 	capture->identity_changed = false;
 	capture->announced = 0;
@@ -267,12 +294,14 @@ static bool
 reload_if_asked(void)
 {
 	bool failover = tenancy_failover_slot;
+	bool benchmarks = tenancy_benchmarks;
 
 	if (!ConfigReloadPending)
 		return false;
 	ConfigReloadPending = false;
 	ProcessConfigFile(PGC_SIGHUP);
-	return standby_fence_changed() || failover != tenancy_failover_slot;
+	return standby_fence_changed() || failover != tenancy_failover_slot ||
+		   benchmarks != tenancy_benchmarks;
 }
 
 /* Decodes until a sink wants a new stream; false: the extension is gone. */

@@ -15,14 +15,15 @@
 typedef struct Capture
 {
 	DatabaseShared *database;
-	uint64			streams[SINK_COUNT]; /* stream each sink was given */
-	uint64			skip_to[SINK_COUNT]; /* a sink has agreed up to this LSN already */
-	bool			restart;			 /* a sink has begun anew: decode again for it */
-	uint64			announced;			 /* LSN the sinks were last told */
-	uint64			settled;			 /* LSN that every sink agreed up to, ... */
-	uint64			settled_at;			 /* ... noted when the WAL was written up to here */
-	uint64			confirmed;			 /* LSN the slot is confirmed at in memory */
-	uint64			saved;				 /* and on disk */
+	uint64			streams[SINK_COUNT];  /* stream each sink was given */
+	uint64			skip_to[SINK_COUNT];  /* a sink has agreed up to this LSN already */
+	bool			left_out[SINK_COUNT]; /* it is switched off: nothing is sent, nor waited for */
+	bool			restart;			  /* a sink has begun anew: decode again for it */
+	uint64			announced;			  /* LSN the sinks were last told */
+	uint64			settled;			  /* LSN that every sink agreed up to, ... */
+	uint64			settled_at;			  /* ... noted when the WAL was written up to here */
+	uint64			confirmed;			  /* LSN the slot is confirmed at in memory */
+	uint64			saved;				  /* and on disk */
 	TimestampTz		saved_at;
 	TimestampTz		checked_at;		  /* last look whether the extension is there */
 	TimestampTz		moved_at;		  /* last time there was WAL to read */

@@ -299,7 +299,7 @@ on_message(LogicalDecodingContext *context, ReorderBufferTXN *txn, XLogRecPtr ls
 }
 
 /*
- * Tells the search sink which tables may have another shape now.  It was an invalidation that
+ * Tells search and statistics which tables may have another shape now.  It was an invalidation that
  * said so: one of this transaction, or one that this process heard of anyway.
  */
 static void
@@ -310,8 +310,8 @@ tell_shapes(Capture *capture, ReorderBufferTXN *txn)
 
 	foreach (cell, capture_relation_changes())
 		if (lfirst_oid(cell) >= FirstNormalObjectId || !OidIsValid(lfirst_oid(cell)))
-			capture_send(capture, txn, 1 << SINK_SEARCH, RING_SHAPE, lfirst_oid(cell), InvalidOid,
-						 NULL, 0);
+			capture_send(capture, txn, 1 << SINK_SEARCH | 1 << SINK_STATISTICS, RING_SHAPE,
+						 lfirst_oid(cell), InvalidOid, NULL, 0);
 	MemoryContextSwitchTo(before);
 	MemoryContextReset(capture->change_context);
 }

@@ -9,6 +9,7 @@
 #include "utils/builtins.h"
 #include "utils/tuplestore.h"
 
+#include "common/guc.h"
 #include "sync/shared.h"
 
 #define LANE_COLUMNS 8
@@ -56,5 +57,7 @@ tenancy_sync_lanes(PG_FUNCTION_ARGS)
 		return (Datum) 0;
 	put_sink(result, "search", &database->sinks[SINK_SEARCH]);
 	put_sink(result, "cache", &database->sinks[SINK_CACHE]);
+	if (tenancy_benchmarks)
+		put_sink(result, "statistics", &database->sinks[SINK_STATISTICS]);
 	return (Datum) 0;
 }

@@ -12,6 +12,7 @@
 #include "utils/fmgrprotos.h"
 #include "utils/timestamp.h"
 
+#include "common/guc.h"
 #include "common/compat.h"
 #include "sync/message.h"
 #include "sync/running.h"
@@ -38,7 +39,7 @@ is_paused(SinkShared *sink)
 		   pg_atomic_read_u64(&sink->control) == pg_atomic_read_u64(&sink->control_seen);
 }
 
-/* First sink that has not come so far, or NULL; one that is paused is not waited for. */
+/* First sink that has not come so far, or NULL; one that is paused, or off, is not waited for. */
 static SinkShared *
 find_behind(DatabaseShared *database, XLogRecPtr target)
 {
@@ -46,7 +47,7 @@ find_behind(DatabaseShared *database, XLogRecPtr target)
 	{
 		SinkShared *sink = &database->sinks[i];
 
-		if (is_paused(sink))
+		if (is_paused(sink) || (i == SINK_STATISTICS && !tenancy_benchmarks))
 			continue;
 		if (pg_atomic_read_u64(&sink->acked) < target || pg_atomic_read_u64(&sink->resyncing) != 0)
 			return sink;

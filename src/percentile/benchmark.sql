@@ -50,63 +50,102 @@ COMMENT ON COLUMN tenancy.benchmark_cell.technology IS 'Empty: every row once, w
 COMMENT ON COLUMN tenancy.benchmark_cell.industry IS 'Empty: not known';
 COMMENT ON COLUMN tenancy.benchmark_cell.month IS 'First day';
 
-REVOKE ALL ON tenancy.benchmark_table, tenancy.benchmark_row, tenancy.benchmark_cell FROM PUBLIC;
+CREATE TABLE tenancy.benchmark_tenant (
+    tenant_id bigint PRIMARY KEY REFERENCES tenancy.tenant ON DELETE CASCADE,
+    relation oid,
+    shape jsonb
+);
+COMMENT ON TABLE tenancy.benchmark_tenant IS 'Tenants with benchmark statistics: who writes these locks the row';
+COMMENT ON COLUMN tenancy.benchmark_tenant.shape IS 'What the table was when its rows were last asked for: its columns, partitions and files';
+
+REVOKE ALL ON tenancy.benchmark_table, tenancy.benchmark_row, tenancy.benchmark_cell, tenancy.benchmark_tenant FROM PUBLIC;
 SELECT pg_catalog.pg_extension_config_dump('tenancy.benchmark_table', 'WHERE blueprint <> ''case_studies''');
 
 CREATE FUNCTION tenancy.benchmark_technologies(technologies jsonb) RETURNS text[]
     LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $$
     SELECT coalesce(array_agg(DISTINCT v), '{}')
-      FROM (SELECT e #>> '{}' AS v
+      FROM (SELECT left(e #>> '{}', 200) AS v
               FROM jsonb_array_elements(CASE jsonb_typeof(technologies) WHEN 'array' THEN technologies
                                              ELSE jsonb_build_array(technologies) END) e
              WHERE jsonb_typeof(e) IN ('string', 'number')) s
      WHERE v <> ''
 $$;
-COMMENT ON FUNCTION tenancy.benchmark_technologies(jsonb) IS 'Technologies in a column''s value, each once; anything but text and numbers is none';
+COMMENT ON FUNCTION tenancy.benchmark_technologies(jsonb) IS 'Technologies in a column''s value, each once, 200 characters of it at the most; anything but text and numbers is none';
 
 CREATE FUNCTION tenancy.benchmark_change(old @extschema@.percentile_sketch, more @extschema@.percentile_sketch, less @extschema@.percentile_sketch)
     RETURNS @extschema@.percentile_sketch LANGUAGE c IMMUTABLE PARALLEL SAFE
 AS 'MODULE_PATHNAME', 'benchmark_change';
 COMMENT ON FUNCTION tenancy.benchmark_change(@extschema@.percentile_sketch, @extschema@.percentile_sketch, @extschema@.percentile_sketch) IS 'A sketch with more values, then without others';
 
-CREATE FUNCTION tenancy.benchmark_query(only_tenant bigint, OUT owner oid, OUT schema_name name, OUT key_query text, OUT row_query text) RETURNS record
-    LANGUAGE plpgsql STABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $$
-DECLARE
-    b tenancy.benchmark_table;
-    relation oid;
-    names text[];
-    types text[];
-    from_row text;
+CREATE FUNCTION tenancy.benchmark_forget(only_tenant bigint, only_table text) RETURNS void
+    LANGUAGE sql VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp AS $$
+    WITH gone AS MATERIALIZED (
+        SELECT t.id FROM tenancy.tenant t LEFT JOIN tenancy.benchmark_table b USING (blueprint)
+        WHERE t.id = only_tenant AND (b.table_name IS NULL OR b.table_name = only_table::name)
+          AND NOT EXISTS (SELECT FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = t.schema_name AND c.relname = only_table::name)),
+    rows AS (DELETE FROM tenancy.benchmark_row r USING gone WHERE r.tenant_id = gone.id)
+    DELETE FROM tenancy.benchmark_cell c USING gone WHERE c.tenant_id = gone.id
+$$;
+COMMENT ON FUNCTION tenancy.benchmark_forget(bigint, text) IS 'Forgets what was counted of a tenant''s table, which is not there any more';
+
+CREATE FUNCTION tenancy.benchmark_end() RETURNS trigger LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
-    SELECT (t.schema_name)::name, c.oid, c.relowner, coalesce(s.key_columns, p.columns)
-      INTO schema_name, relation, owner, names
-      FROM tenancy.tenant t JOIN tenancy.benchmark_table x USING (blueprint)
-      JOIN tenancy.sync_table s ON s.blueprint = t.blueprint AND s.table_name = x.table_name
-      JOIN pg_namespace n ON n.nspname = t.schema_name
-      JOIN pg_class c ON c.relnamespace = n.oid AND c.relname = x.table_name AND c.relkind IN ('r', 'p')
-      LEFT JOIN LATERAL (SELECT array_agg(a.attname::text ORDER BY k.n) AS columns
-          FROM pg_index i CROSS JOIN unnest(i.indkey) WITH ORDINALITY k (attnum, n)
-          JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = k.attnum
-         WHERE i.indrelid = c.oid AND i.indisprimary AND k.n <= i.indnkeyatts) p ON true
-     WHERE t.id = only_tenant AND t.status <> 'dropped';
-    IF relation IS NULL OR names IS NULL THEN
-        RETURN;
-    END IF;
-    SELECT * INTO b FROM tenancy.benchmark_table x WHERE x.blueprint = (SELECT t.blueprint FROM tenancy.tenant t WHERE t.id = only_tenant);
-    SELECT array_agg(format_type(a.atttypid, a.atttypmod) ORDER BY k.n) INTO types
-      FROM unnest(names) WITH ORDINALITY k (name, n) JOIN pg_attribute a ON a.attrelid = relation AND a.attname = k.name AND NOT a.attisdropped;
-    from_row := format('%I.%I t', schema_name, b.table_name);
-    key_query := (SELECT format('SELECT pg_catalog.jsonb_build_array(%s) FROM %s', string_agg(format('t.%I::pg_catalog.text', name), ', ' ORDER BY n), from_row)
-        FROM unnest(names) WITH ORDINALITY k (name, n));
-    row_query := (SELECT format('SELECT pg_catalog.jsonb_agg(pg_catalog.jsonb_build_object(%L, k.v, %L, pg_catalog.to_jsonb(t.%I), %L, t.%I::pg_catalog.text, %L, t.%I::pg_catalog.text,'
-            || ' %L, t.%I::pg_catalog.float8, %L, t.%I::pg_catalog.float8, %L, t.%I::pg_catalog.float8, %L, pg_catalog.date_trunc(%L, t.%I::pg_catalog.timestamp)::pg_catalog.date))'
-            || ' FROM pg_catalog.jsonb_array_elements($1) k (v) JOIN %s ON %s',
-            'key', 'technologies', b.technologies, 'industry', b.industry, 'company_size', b.company_size, 'timeline', b.timeline, 'budget', b.budget, 'roi', b.roi,
-            'month', 'month', b.created, from_row, string_agg(format('t.%I OPERATOR(pg_catalog.=) (k.v OPERATOR(pg_catalog.->>) %s)::%s', k.name, k.n - 1, k.type), ' AND ' ORDER BY k.n))
-        FROM (SELECT name, types[n] AS type, n FROM unnest(names) WITH ORDINALITY k (name, n)) k);
+    DELETE FROM tenancy.benchmark_row r USING tenancy.tenant t WHERE t.id = r.tenant_id AND t.blueprint = OLD.blueprint;
+    DELETE FROM tenancy.benchmark_cell c USING tenancy.tenant t WHERE t.id = c.tenant_id AND t.blueprint = OLD.blueprint;
+    DELETE FROM tenancy.benchmark_tenant x USING tenancy.tenant t WHERE t.id = x.tenant_id AND t.blueprint = OLD.blueprint;
+    RETURN NULL;
 END
 $$;
-COMMENT ON FUNCTION tenancy.benchmark_query(bigint) IS 'Queries for the keys of a tenant''s benchmark table, each as a JSON array of text, and for what its rows of such keys ($1, a JSON array of them) count as; to be run as the owner. Nulls if there is no such table';
+COMMENT ON FUNCTION tenancy.benchmark_end() IS 'Statistics of a blueprint''s tenants go with the definition';
+CREATE TRIGGER benchmark_end AFTER DELETE ON tenancy.benchmark_table FOR EACH ROW EXECUTE FUNCTION tenancy.benchmark_end();
+
+CREATE FUNCTION tenancy.benchmark_shape(relation oid) RETURNS jsonb
+    LANGUAGE sql STABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $$
+    SELECT jsonb_build_object('columns', (SELECT jsonb_object_agg(a.attname, a.attnum || ' ' || a.atttypid || ' ' || a.atttypmod) FROM pg_attribute a WHERE a.attrelid = relation AND a.attnum > 0 AND NOT a.attisdropped),
+        'key', (SELECT i.indkey::text FROM pg_index i WHERE i.indrelid = relation AND i.indisprimary),
+        'tables', (WITH RECURSIVE tree (relid, place) AS (SELECT relation, '' UNION ALL
+                SELECT h.inhrelid, h.xmin::text FROM tree JOIN pg_inherits h ON h.inhparent = tree.relid AND NOT h.inhdetachpending
+                 WHERE EXISTS (SELECT FROM pg_class p WHERE p.oid = tree.relid AND p.relkind = 'p'))
+            SELECT jsonb_object_agg(c.oid || '/' || tree.place, c.relfilenode::bigint) FROM tree JOIN pg_class c ON c.oid = tree.relid))
+$$;
+COMMENT ON FUNCTION tenancy.benchmark_shape(oid) IS 'What a table''s rows depend on that is not in the rows: columns, primary key, partitions and when they were attached, files';
+
+CREATE FUNCTION tenancy.benchmark_look(relations oid[]) RETURNS bigint
+    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    looked record;
+    asked bigint := 0;
+BEGIN
+    FOR looked IN SELECT n.id, n.table_name, n.relation, n.old, tenancy.benchmark_shape(n.relation) AS shape
+        FROM (SELECT t.id, b.table_name, c.oid AS relation, x.relation AS old_relation, x.shape AS old
+              FROM tenancy.benchmark_table b JOIN tenancy.tenant t ON t.blueprint = b.blueprint AND t.status <> 'dropped'
+              LEFT JOIN tenancy.benchmark_tenant x ON x.tenant_id = t.id
+              LEFT JOIN pg_namespace s ON s.nspname = t.schema_name
+              LEFT JOIN pg_class c ON c.relnamespace = s.oid AND c.relname = b.table_name AND c.relkind IN ('r', 'p')) n
+        WHERE relations IS NULL OR n.old_relation = ANY (relations) OR n.relation IN (SELECT coalesce(pg_partition_root(r), r) FROM unnest(relations) r) LOOP
+        CONTINUE WHEN looked.shape = looked.old;
+        INSERT INTO tenancy.benchmark_tenant VALUES (looked.id, looked.relation, looked.shape)
+        ON CONFLICT (tenant_id) DO UPDATE SET relation = excluded.relation, shape = excluded.shape;
+        IF looked.old IS NOT NULL OR looked.relation IS NULL THEN
+            asked := asked + tenancy.request_resync('statistics', looked.id, NULL, looked.table_name);
+        END IF;
+    END LOOP;
+    RETURN asked;
+END
+$$;
+COMMENT ON FUNCTION tenancy.benchmark_look(oid[]) IS 'Asks for all rows of the benchmark tables that are not what they were, of these relations or of all (null); returns of how many';
+
+CREATE FUNCTION tenancy.benchmark_lock(only_tenant bigint) RETURNS void
+    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    PERFORM FROM tenancy.benchmark_tenant x WHERE x.tenant_id = only_tenant FOR UPDATE;
+    IF NOT FOUND THEN
+        INSERT INTO tenancy.benchmark_tenant (tenant_id) VALUES (only_tenant) ON CONFLICT DO NOTHING;
+        PERFORM FROM tenancy.benchmark_tenant x WHERE x.tenant_id = only_tenant FOR UPDATE;
+    END IF;
+END
+$$;
+COMMENT ON FUNCTION tenancy.benchmark_lock(bigint) IS 'Keeps others from writing a tenant''s cells until the transaction ends';
 
 CREATE FUNCTION tenancy.benchmark_delta(only_tenant bigint, keys jsonb, rows jsonb) RETURNS TABLE (technology text, industry text, company_size text, month date, n bigint,
     timeline_more @extschema@.percentile_sketch, timeline_less @extschema@.percentile_sketch, budget_more @extschema@.percentile_sketch, budget_less @extschema@.percentile_sketch,
@@ -115,17 +154,20 @@ CREATE FUNCTION tenancy.benchmark_delta(only_tenant bigint, keys jsonb, rows jso
     WITH looked AS MATERIALIZED (
         SELECT DISTINCT ARRAY(SELECT jsonb_array_elements_text(k)) AS key FROM jsonb_array_elements(keys) k),
     fresh AS MATERIALIZED (
-        SELECT DISTINCT ON (1) ARRAY(SELECT jsonb_array_elements_text(r -> 'key')) AS key, tenancy.benchmark_technologies(r -> 'technologies') AS technologies,
-            coalesce(r ->> 'industry', '') AS industry, coalesce(r ->> 'company_size', '') AS company_size, coalesce((r ->> 'month')::date, date '-infinity') AS month,
-            (r ->> 'timeline')::float8 AS timeline, (r ->> 'budget')::float8 AS budget, (r ->> 'roi')::float8 AS roi
-        FROM jsonb_array_elements(rows) r),
+        SELECT ARRAY(SELECT jsonb_array_elements_text(r.v -> 'key')) AS key, tenancy.benchmark_technologies(r.v -> 'row' -> b.technologies) AS technologies,
+            coalesce(left(r.v -> 'row' ->> b.industry::text, 200), '') AS industry, coalesce(left(r.v -> 'row' ->> b.company_size::text, 200), '') AS company_size,
+            coalesce(date_trunc('month', (r.v -> 'row' ->> b.created)::timestamp)::date, date '-infinity') AS month,
+            (r.v -> 'row' ->> b.timeline)::float8 AS timeline, (r.v -> 'row' ->> b.budget)::float8 AS budget, (r.v -> 'row' ->> b.roi)::float8 AS roi
+        FROM jsonb_array_elements(rows) r (v),
+            (SELECT x.technologies::text, x.industry::text COLLATE "default", x.company_size::text COLLATE "default", x.timeline::text, x.budget::text, x.roi::text, x.created::text
+              FROM tenancy.benchmark_table x JOIN tenancy.tenant t USING (blueprint) WHERE t.id = only_tenant) b (technologies, industry, company_size, timeline, budget, roi, created)),
     old AS MATERIALIZED (
         SELECT b.key, b.technologies, b.industry, b.company_size, b.month, b.timeline, b.budget, b.roi
         FROM looked JOIN tenancy.benchmark_row b ON b.tenant_id = only_tenant AND b.key = looked.key),
     gone AS MATERIALIZED (SELECT o.* FROM old o LEFT JOIN fresh f USING (key) WHERE f IS DISTINCT FROM o),
     come AS MATERIALIZED (SELECT f.* FROM fresh f LEFT JOIN old o USING (key) WHERE f IS DISTINCT FROM o),
     deleted AS (
-        DELETE FROM tenancy.benchmark_row b USING gone g WHERE b.tenant_id = only_tenant AND b.key = g.key AND g.key NOT IN (SELECT key FROM fresh)),
+        DELETE FROM tenancy.benchmark_row b USING gone g WHERE b.tenant_id = only_tenant AND b.key = g.key AND NOT EXISTS (SELECT FROM fresh f WHERE f.key = g.key)),
     written AS (
         INSERT INTO tenancy.benchmark_row SELECT only_tenant, c.* FROM come c
         ON CONFLICT (tenant_id, key) DO UPDATE SET technologies = excluded.technologies, industry = excluded.industry, company_size = excluded.company_size,
@@ -146,7 +188,7 @@ CREATE FUNCTION tenancy.benchmark_apply(only_tenant bigint, keys jsonb, rows jso
 DECLARE
     cells bigint;
 BEGIN
-    PERFORM pg_advisory_xact_lock(hashtextextended('tenancy.benchmark', only_tenant));
+    PERFORM tenancy.benchmark_lock(only_tenant);
     -- every cell by its key, however many there are and whatever is known of the table
     WITH d AS MATERIALIZED (SELECT * FROM tenancy.benchmark_delta(only_tenant, keys, coalesce(rows, '[]'))),
     changed AS (
@@ -163,32 +205,47 @@ BEGIN
     RETURN cells;
 END
 $$;
-COMMENT ON FUNCTION tenancy.benchmark_apply(bigint, jsonb, jsonb) IS 'Makes the cells agree with rows: keys that were looked for, and what the rows that are there count as; returns how many cells changed';
+COMMENT ON FUNCTION tenancy.benchmark_apply(bigint, jsonb, jsonb) IS 'Makes the cells agree with rows: keys that were looked for (JSON arrays of text), and key and document, {"key": [...], "row": {...}}, of those that are there; returns how many cells changed';
 
 CREATE FUNCTION tenancy.benchmark_refresh(tenant text) RETURNS bigint LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE
 AS 'MODULE_PATHNAME', 'tenancy_benchmark_refresh';
-COMMENT ON FUNCTION tenancy.benchmark_refresh(text) IS 'Compares the benchmark statistics of a tenant with all its rows and corrects them; returns how many changes of cells that took. Only needed where no worker does it (tenancy.benchmarks = off). Errors: TN001 unknown tenant, TN010 its blueprint has no benchmark table';
+COMMENT ON FUNCTION tenancy.benchmark_refresh(text) IS 'Compares the benchmark statistics of a tenant with all its rows and corrects them; returns how many changes of cells that took. Only needed where no worker does it (tenancy.benchmarks = off). Others cannot write the tenant''s statistics until the transaction ends: refresh many tenants with tenancy.benchmark_refresh_all(). Errors: TN001 unknown tenant, TN010 its blueprint has no benchmark table, or the table has not its columns, 25001 not READ COMMITTED, 55P03 the table is locked';
+
+CREATE FUNCTION tenancy.benchmark_tenants() RETURNS TABLE (name text)
+    LANGUAGE sql STABLE PARALLEL SAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+    SELECT t.name FROM tenancy.tenant t JOIN tenancy.benchmark_table b USING (blueprint) WHERE t.status <> 'dropped' ORDER BY t.name
+$$;
+COMMENT ON FUNCTION tenancy.benchmark_tenants() IS 'Tenants that have a benchmark table';
 
 CREATE FUNCTION tenancy.benchmark_min_tenants() RETURNS int LANGUAGE c STABLE PARALLEL SAFE
 AS 'MODULE_PATHNAME', 'tenancy_benchmark_min_tenants_setting';
 COMMENT ON FUNCTION tenancy.benchmark_min_tenants() IS 'Setting tenancy.benchmark_min_tenants';
 
-CREATE FUNCTION @extschema@.tenant_benchmark_table(blueprint text, table_name text, technologies text DEFAULT 'technologies', industry text DEFAULT 'industry',
-    company_size text DEFAULT 'company_size', timeline text DEFAULT 'timeline_weeks', budget text DEFAULT 'budget_usd', roi text DEFAULT 'roi_percent', created text DEFAULT 'created_at') RETURNS void
-    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+CREATE FUNCTION tenancy.benchmark_set_table(blueprint text, table_name text, technologies text, industry text, company_size text, timeline text, budget text, roi text, created text) RETURNS void
+    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
-    IF NOT EXISTS (SELECT FROM tenancy.sync_table s WHERE s.blueprint = tenant_benchmark_table.blueprint AND s.table_name = tenant_benchmark_table.table_name::name) THEN
+    IF table_name IS NOT NULL AND NOT EXISTS (SELECT FROM tenancy.sync_table s WHERE s.blueprint = benchmark_set_table.blueprint AND s.table_name = benchmark_set_table.table_name::name) THEN
         RAISE EXCEPTION USING ERRCODE = 'TN010', MESSAGE = format('table "%s" of blueprint "%s" is not synced', table_name, blueprint), HINT = 'Call tenant_sync_table() first.';
     END IF;
-    UPDATE tenancy.sync_table s SET benchmark = s.table_name = tenant_benchmark_table.table_name::name
-     WHERE s.blueprint = tenant_benchmark_table.blueprint AND s.benchmark IS DISTINCT FROM (s.table_name = tenant_benchmark_table.table_name::name);
+    UPDATE tenancy.sync_table s SET benchmark = s.table_name IS NOT DISTINCT FROM benchmark_set_table.table_name::name
+     WHERE s.blueprint = benchmark_set_table.blueprint AND s.benchmark IS DISTINCT FROM (s.table_name IS NOT DISTINCT FROM benchmark_set_table.table_name::name);
+    IF table_name IS NULL THEN
+        DELETE FROM tenancy.benchmark_table b WHERE b.blueprint = benchmark_set_table.blueprint;
+        RETURN;
+    END IF;
     INSERT INTO tenancy.benchmark_table VALUES (blueprint, table_name, technologies, industry, company_size, timeline, budget, roi, created)
     ON CONFLICT ON CONSTRAINT benchmark_table_pkey DO UPDATE SET table_name = excluded.table_name, technologies = excluded.technologies, industry = excluded.industry,
         company_size = excluded.company_size, timeline = excluded.timeline, budget = excluded.budget, roi = excluded.roi, created = excluded.created;
+    PERFORM FROM tenancy.sink k WHERE k.name = 'statistics' FOR SHARE; -- who switches it on asks for all rows, and sees this
     PERFORM tenancy.request_resync('statistics', NULL, blueprint, NULL);
 END
 $$;
-COMMENT ON FUNCTION @extschema@.tenant_benchmark_table(text, text, text, text, text, text, text, text, text) IS 'Says which synced table of a blueprint, one at the most, has the projects for the benchmark statistics, and in which columns. Errors: TN010 the table is not synced';
+COMMENT ON FUNCTION tenancy.benchmark_set_table(text, text, text, text, text, text, text, text, text) IS 'What tenant_benchmark_table() does for a blueprint''s owner';
+
+CREATE FUNCTION @extschema@.tenant_benchmark_table(blueprint text, table_name text, technologies text DEFAULT 'technologies', industry text DEFAULT 'industry',
+    company_size text DEFAULT 'company_size', timeline text DEFAULT 'timeline_weeks', budget text DEFAULT 'budget_usd', roi text DEFAULT 'roi_percent', created text DEFAULT 'created_at') RETURNS void
+    LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'tenant_benchmark_table';
+COMMENT ON FUNCTION @extschema@.tenant_benchmark_table(text, text, text, text, text, text, text, text, text) IS 'Says which synced table of a blueprint, one at the most, has the projects for the benchmark statistics, and in which columns; null: none any more, and what was counted goes. Timeline, budget and ROI are numbers, of which NaN and infinity count as none. Errors: 42501 not the blueprint''s owner, TN010 the table is not synced';
 
 CREATE FUNCTION tenancy.benchmark_summary(sketch @extschema@.percentile_sketch) RETURNS jsonb
     LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $$
@@ -197,17 +254,16 @@ CREATE FUNCTION tenancy.benchmark_summary(sketch @extschema@.percentile_sketch) 
 $$;
 COMMENT ON FUNCTION tenancy.benchmark_summary(@extschema@.percentile_sketch) IS 'What a benchmark says of a measure, null without a value; accuracy 0: exactly';
 
-CREATE FUNCTION tenancy.benchmark_merged(only_tenant bigint, technology text, industry text, company_size text, since date, until date, OUT n bigint, OUT tenants bigint[],
+CREATE FUNCTION tenancy.benchmark_merged(only_tenant bigint, technology text, industry text, company_size text, since date, until date, OUT n bigint,
     OUT timeline @extschema@.percentile_sketch, OUT budget @extschema@.percentile_sketch, OUT roi @extschema@.percentile_sketch, OUT updated_at timestamptz) RETURNS record
     LANGUAGE sql STABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $$
-    SELECT sum(c.n)::bigint, ARRAY[count(DISTINCT c.tenant_id), count(DISTINCT c.tenant_id) FILTER (WHERE @extschema@.sketch_count(c.timeline) > 0),
-        count(DISTINCT c.tenant_id) FILTER (WHERE @extschema@.sketch_count(c.budget) > 0), count(DISTINCT c.tenant_id) FILTER (WHERE @extschema@.sketch_count(c.roi) > 0)], @extschema@.percentile_sketch_merge(c.timeline), @extschema@.percentile_sketch_merge(c.budget), @extschema@.percentile_sketch_merge(c.roi), max(c.updated_at)
+    SELECT sum(c.n)::bigint, @extschema@.percentile_sketch_merge(c.timeline), @extschema@.percentile_sketch_merge(c.budget), @extschema@.percentile_sketch_merge(c.roi), max(c.updated_at)
       FROM tenancy.benchmark_cell c JOIN tenancy.tenant t ON t.id = c.tenant_id AND t.status <> 'dropped'
-     WHERE (only_tenant IS NULL OR c.tenant_id = only_tenant) AND c.technology = coalesce(benchmark_merged.technology, '')
+     WHERE c.tenant_id = only_tenant AND c.technology = coalesce(benchmark_merged.technology, '')
        AND (benchmark_merged.industry IS NULL OR c.industry = benchmark_merged.industry) AND (benchmark_merged.company_size IS NULL OR c.company_size = benchmark_merged.company_size)
        AND (since IS NULL OR c.month >= date_trunc('month', since)) AND (until IS NULL OR c.month <= date_trunc('month', until))
 $$;
-COMMENT ON FUNCTION tenancy.benchmark_merged(bigint, text, text, text, date, date) IS 'All cells that fit, as one; of all tenants if only_tenant is null. tenants: how many have a row, and a value of each measure';
+COMMENT ON FUNCTION tenancy.benchmark_merged(bigint, text, text, text, date, date) IS 'All cells of a tenant that fit, as one';
 
 CREATE FUNCTION tenancy.benchmark_json(technology text, industry text, company_size text, n bigint, timeline @extschema@.percentile_sketch, budget @extschema@.percentile_sketch,
     roi @extschema@.percentile_sketch, updated_at timestamptz) RETURNS jsonb
@@ -217,37 +273,42 @@ CREATE FUNCTION tenancy.benchmark_json(technology text, industry text, company_s
 $$;
 COMMENT ON FUNCTION tenancy.benchmark_json(text, text, text, bigint, @extschema@.percentile_sketch, @extschema@.percentile_sketch, @extschema@.percentile_sketch, timestamptz) IS 'A benchmark as tenant_benchmark() gives it';
 
-CREATE FUNCTION tenancy.benchmark_tenant_id(name text) RETURNS bigint
-    LANGUAGE plpgsql STABLE PARALLEL RESTRICTED SET search_path = pg_catalog, pg_temp AS $$
-DECLARE
-    found_id bigint;
-BEGIN
-    IF name IS NULL THEN
-        RAISE EXCEPTION USING ERRCODE = 'TN005', MESSAGE = 'no tenant is in use', HINT = 'Call tenant_use() in this transaction first.';
-    END IF;
-    SELECT t.id INTO found_id FROM tenancy.tenant t WHERE t.name = benchmark_tenant_id.name AND t.status <> 'dropped';
-    IF found_id IS NULL THEN
-        RAISE EXCEPTION USING ERRCODE = 'TN001', MESSAGE = format('tenant "%s" does not exist', name);
-    END IF;
-    RETURN found_id;
-END
-$$;
-COMMENT ON FUNCTION tenancy.benchmark_tenant_id(text) IS 'Id of a tenant. Errors: TN005 null, TN001 unknown';
+CREATE FUNCTION tenancy.benchmark_ask(question text, options jsonb) RETURNS jsonb
+    LANGUAGE c STABLE STRICT PARALLEL RESTRICTED AS 'MODULE_PATHNAME', 'tenancy_benchmark_ask';
+COMMENT ON FUNCTION tenancy.benchmark_ask(text, jsonb) IS 'What tenancy.benchmark_answer() says of the tenant in use, to who may read all of its table. Errors: TN005 no tenant in use, 42501 no right to SELECT from the table, or row security hides some of it';
 
 CREATE FUNCTION @extschema@.tenant_benchmark(technology text DEFAULT NULL, industry text DEFAULT NULL, company_size text DEFAULT NULL, since date DEFAULT NULL, until date DEFAULT NULL) RETURNS jsonb
-    LANGUAGE sql STABLE PARALLEL RESTRICTED SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
-    SELECT tenancy.benchmark_json(technology, industry, company_size, m.n, m.timeline, m.budget, m.roi, m.updated_at)
-      FROM tenancy.benchmark_merged(tenancy.benchmark_tenant_id(@extschema@.tenant_current()), technology, industry, company_size, since, until) m
+    LANGUAGE sql STABLE PARALLEL RESTRICTED SET search_path = pg_catalog, pg_temp AS $$
+    SELECT tenancy.benchmark_ask('benchmark', jsonb_build_object('technology', technology, 'industry', industry, 'company_size', company_size, 'since', since, 'until', until))
 $$;
-COMMENT ON FUNCTION @extschema@.tenant_benchmark(text, text, text, date, date) IS 'Benchmark of the tenant in use: count, average, 25, 50, 75 and 90 % of timeline, budget and ROI of its projects with a technology (null: all, each once), of an industry, of a company size ('''': those without one), of the months since to until. A measure without a value is null. A change is in it within seconds (tenancy.benchmarks), else after tenancy.benchmark_refresh(). Errors: TN005 no tenant in use';
+COMMENT ON FUNCTION @extschema@.tenant_benchmark(text, text, text, date, date) IS 'Benchmark of the tenant in use: count, average, 25, 50, 75 and 90 % of timeline, budget and ROI of its projects with a technology (null: all, each once), of an industry, of a company size (empty text: those without one), of the months since to until (projects without a date are older than any). A measure without a value is null. A change is in it within seconds (tenancy.benchmarks), else after tenancy.benchmark_refresh(). Errors: TN005 no tenant in use, 42501 no right to SELECT from its table';
 
-CREATE FUNCTION tenancy.benchmark_across(technology text DEFAULT NULL, industry text DEFAULT NULL, company_size text DEFAULT NULL, since date DEFAULT NULL, until date DEFAULT NULL) RETURNS jsonb
-    LANGUAGE sql STABLE PARALLEL SAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
-    SELECT tenancy.benchmark_json(technology, industry, company_size, m.n, CASE WHEN m.tenants[2] >= k THEN m.timeline END, CASE WHEN m.tenants[3] >= k THEN m.budget END,
-            CASE WHEN m.tenants[4] >= k THEN m.roi END, m.updated_at) || jsonb_build_object('tenants', m.tenants[1])
-      FROM tenancy.benchmark_min_tenants() k, tenancy.benchmark_merged(NULL, technology, industry, company_size, since, until) m WHERE m.tenants[1] >= k
+CREATE FUNCTION tenancy.benchmark_rounded(value float8) RETURNS float8
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $$
+    SELECT CASE WHEN abs(value) > 1e-100 THEN round(value::numeric, 1 - floor(log(abs(value)::numeric))::int)::float8 ELSE value * 0 END
 $$;
-COMMENT ON FUNCTION tenancy.benchmark_across(text, text, text, date, date) IS 'The same across all tenants, for operators; null if fewer than tenancy.benchmark_min_tenants tenants have a row in it; so is a measure of which fewer have a value';
+COMMENT ON FUNCTION tenancy.benchmark_rounded(float8) IS 'A number with its first two digits';
+
+CREATE FUNCTION tenancy.benchmark_between(of_tenants float8[], at_least int) RETURNS jsonb
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $$
+    SELECT jsonb_build_object('tenants', n, 'p25', tenancy.benchmark_rounded(p[1]), 'median', tenancy.benchmark_rounded(p[2]), 'p75', tenancy.benchmark_rounded(p[3]))
+      FROM (SELECT count(*) AS n, @extschema@.percentile(v, ARRAY[0.25, 0.5, 0.75]) AS p FROM unnest(of_tenants) v WHERE v IS NOT NULL) s WHERE n >= at_least
+$$;
+COMMENT ON FUNCTION tenancy.benchmark_between(float8[], int) IS 'Percentiles of one value for each tenant; null if there are fewer than at_least';
+
+CREATE FUNCTION tenancy.benchmark_across(technology text DEFAULT NULL, industry text DEFAULT NULL, company_size text DEFAULT NULL) RETURNS jsonb
+    LANGUAGE sql STABLE PARALLEL SAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+    WITH each AS (
+        SELECT c.tenant_id, sum(c.n)::bigint AS n, max(c.updated_at) AS updated_at, @extschema@.sketch_percentile(@extschema@.percentile_sketch_merge(c.timeline), 0.5) AS timeline,
+            @extschema@.sketch_percentile(@extschema@.percentile_sketch_merge(c.budget), 0.5) AS budget, @extschema@.sketch_percentile(@extschema@.percentile_sketch_merge(c.roi), 0.5) AS roi
+          FROM tenancy.benchmark_cell c JOIN tenancy.tenant t ON t.id = c.tenant_id AND t.status <> 'dropped'
+         WHERE c.technology = coalesce(benchmark_across.technology, '') AND (benchmark_across.industry IS NULL OR c.industry = benchmark_across.industry)
+           AND (benchmark_across.company_size IS NULL OR c.company_size = benchmark_across.company_size) GROUP BY c.tenant_id)
+    SELECT jsonb_build_object('technology', technology, 'customer_industry', industry, 'company_size', company_size, 'tenants', count(*), 'count', sum(n)::bigint / k * k, 'last_updated', max(updated_at)::date,
+        'timeline_weeks', tenancy.benchmark_between(array_agg(timeline), k), 'budget_usd', tenancy.benchmark_between(array_agg(budget), k), 'roi_percent', tenancy.benchmark_between(array_agg(roi), k))
+      FROM each, tenancy.benchmark_min_tenants() k GROUP BY k HAVING count(*) >= k
+$$;
+COMMENT ON FUNCTION tenancy.benchmark_across(text, text, text) IS 'Benchmark across all tenants, for operators: 25, 50 and 75 % of the tenants'' medians, each tenant counting once, with two digits; null if fewer than tenancy.benchmark_min_tenants tenants have a row in it, so is a measure of which fewer have a value. The count of projects is rounded down to a multiple of that';
 
 CREATE FUNCTION tenancy.benchmark_chart(sketch @extschema@.percentile_sketch, parts int, width int) RETURNS SETOF text
     LANGUAGE sql IMMUTABLE PARALLEL SAFE ROWS 10 SET search_path = pg_catalog, pg_temp AS $$
@@ -258,23 +319,10 @@ $$;
 COMMENT ON FUNCTION tenancy.benchmark_chart(@extschema@.percentile_sketch, int, int) IS 'A sketch''s histogram as lines of text, the longest bar width characters';
 
 CREATE FUNCTION @extschema@.tenant_benchmark_chart(measure text, technology text DEFAULT NULL, industry text DEFAULT NULL, company_size text DEFAULT NULL, parts int DEFAULT 10, width int DEFAULT 40) RETURNS SETOF text
-    LANGUAGE plpgsql STABLE PARALLEL RESTRICTED SECURITY DEFINER ROWS 10 SET search_path = pg_catalog, pg_temp AS $$
-DECLARE
-    m record;
-BEGIN
-    SELECT * INTO m FROM tenancy.benchmark_merged(tenancy.benchmark_tenant_id(@extschema@.tenant_current()), technology, industry, company_size, NULL, NULL);
-    IF measure = 'timeline_weeks' THEN
-        RETURN QUERY SELECT tenancy.benchmark_chart(m.timeline, parts, width);
-    ELSIF measure = 'budget_usd' THEN
-        RETURN QUERY SELECT tenancy.benchmark_chart(m.budget, parts, width);
-    ELSIF measure = 'roi_percent' THEN
-        RETURN QUERY SELECT tenancy.benchmark_chart(m.roi, parts, width);
-    ELSE
-        RAISE EXCEPTION USING ERRCODE = '22023', MESSAGE = 'measure must be "timeline_weeks", "budget_usd" or "roi_percent"';
-    END IF;
-END
+    LANGUAGE sql STABLE PARALLEL RESTRICTED ROWS 10 SET search_path = pg_catalog, pg_temp AS $$
+    SELECT jsonb_array_elements_text(tenancy.benchmark_ask('chart', jsonb_build_object('measure', measure, 'technology', technology, 'industry', industry, 'company_size', company_size, 'parts', parts, 'width', width)))
 $$;
-COMMENT ON FUNCTION @extschema@.tenant_benchmark_chart(text, text, text, text, int, int) IS 'Bars of a measure (timeline_weeks, budget_usd, roi_percent) of the tenant in use, one line for each of parts equal ranges; for a look in psql. Errors: 22023 another measure or number of parts, TN005 no tenant in use';
+COMMENT ON FUNCTION @extschema@.tenant_benchmark_chart(text, text, text, text, int, int) IS 'Bars of a measure (timeline_weeks, budget_usd, roi_percent) of the tenant in use, one line for each of parts equal ranges; for a look in psql. Errors: 22023 another measure or number of parts, TN005 no tenant in use, 42501 no right to SELECT from its table';
 
 CREATE FUNCTION tenancy.benchmark_statistics(only_tenant bigint) RETURNS TABLE (tenant_id bigint, technology text, customer_industry text, company_size text, count bigint, avg_timeline float8, median_timeline float8,
     p90_timeline float8, avg_budget float8, median_budget float8, avg_roi float8, last_updated timestamptz)
@@ -288,20 +336,45 @@ CREATE FUNCTION tenancy.benchmark_statistics(only_tenant bigint) RETURNS TABLE (
 $$;
 COMMENT ON FUNCTION tenancy.benchmark_statistics(bigint) IS 'What view benchmark_statistics shows, of one tenant or of all';
 
+CREATE FUNCTION tenancy.benchmark_answer(only_tenant bigint, question text, options jsonb) RETURNS jsonb
+    LANGUAGE plpgsql STABLE PARALLEL RESTRICTED SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    m record;
+    answer jsonb;
+BEGIN
+    IF question = 'statistics' THEN
+        SELECT jsonb_agg(to_jsonb(s)) INTO answer FROM tenancy.benchmark_statistics(only_tenant) s;
+        RETURN answer;
+    ELSIF question = 'chart' AND coalesce(options ->> 'measure', '') NOT IN ('timeline_weeks', 'budget_usd', 'roi_percent') THEN
+        RAISE EXCEPTION USING ERRCODE = '22023', MESSAGE = 'measure must be "timeline_weeks", "budget_usd" or "roi_percent"';
+    END IF;
+    SELECT * INTO m FROM tenancy.benchmark_merged(only_tenant, options ->> 'technology', options ->> 'industry', options ->> 'company_size', (options ->> 'since')::date, (options ->> 'until')::date);
+    IF question = 'benchmark' THEN
+        RETURN tenancy.benchmark_json(options ->> 'technology', options ->> 'industry', options ->> 'company_size', m.n, m.timeline, m.budget, m.roi, m.updated_at);
+    END IF;
+    SELECT jsonb_agg(line ORDER BY o) INTO answer
+      FROM tenancy.benchmark_chart(CASE options ->> 'measure' WHEN 'timeline_weeks' THEN m.timeline WHEN 'budget_usd' THEN m.budget ELSE m.roi END,
+        (options ->> 'parts')::int, (options ->> 'width')::int) WITH ORDINALITY c (line, o);
+    RETURN answer;
+END
+$$;
+COMMENT ON FUNCTION tenancy.benchmark_answer(bigint, text, jsonb) IS 'Answer to a question (benchmark, chart, statistics) about a tenant';
+
 CREATE FUNCTION @extschema@.tenant_benchmark_statistics() RETURNS TABLE (technology text, customer_industry text, company_size text, count bigint, avg_timeline float8, median_timeline float8,
     p90_timeline float8, avg_budget float8, median_budget float8, avg_roi float8, last_updated timestamptz)
-    LANGUAGE sql STABLE PARALLEL RESTRICTED SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
-    SELECT technology, customer_industry, company_size, count, avg_timeline, median_timeline, p90_timeline, avg_budget, median_budget, avg_roi, last_updated
-      FROM tenancy.benchmark_statistics(tenancy.benchmark_tenant_id(@extschema@.tenant_current()))
+    LANGUAGE sql STABLE PARALLEL RESTRICTED SET search_path = pg_catalog, pg_temp AS $$
+    SELECT s.technology, s.customer_industry, s.company_size, s.count, s.avg_timeline, s.median_timeline, s.p90_timeline, s.avg_budget, s.median_budget, s.avg_roi, s.last_updated
+      FROM jsonb_to_recordset(tenancy.benchmark_ask('statistics', '{}')) s (technology text, customer_industry text, company_size text, count bigint, avg_timeline float8, median_timeline float8,
+        p90_timeline float8, avg_budget float8, median_budget float8, avg_roi float8, last_updated timestamptz)
 $$;
-COMMENT ON FUNCTION @extschema@.tenant_benchmark_statistics() IS 'What view benchmark_statistics shows. Errors: TN005 no tenant in use';
+COMMENT ON FUNCTION @extschema@.tenant_benchmark_statistics() IS 'What view benchmark_statistics shows. Errors: TN005 no tenant in use, 42501 no right to SELECT from its table';
 
 CREATE VIEW @extschema@.benchmark_statistics AS SELECT * FROM @extschema@.tenant_benchmark_statistics();
 COMMENT ON VIEW @extschema@.benchmark_statistics IS 'Benchmarks of the tenant in use by technology, industry and company size, always fresh (tenancy.benchmarks): a project counts once for each of its technologies. Timelines in weeks, budgets in US dollars, ROI in percent';
 
 CREATE MATERIALIZED VIEW tenancy.benchmark_statistics_mv AS
     SELECT t.name AS tenant, s.* FROM tenancy.benchmark_statistics(NULL) s JOIN tenancy.tenant t ON t.id OPERATOR(pg_catalog.=) s.tenant_id;
-COMMENT ON MATERIALIZED VIEW tenancy.benchmark_statistics_mv IS 'The same of all tenants as of the last tenancy.benchmark_refresh_mv(), for those who want it once a day';
+COMMENT ON MATERIALIZED VIEW tenancy.benchmark_statistics_mv IS 'The same of all tenants as of the last tenancy.benchmark_refresh_mv(), for those who want it once a day. It says what single tenants have: only tenancy_admin may read it';
 CREATE UNIQUE INDEX benchmark_statistics_mv_key ON tenancy.benchmark_statistics_mv (tenant_id, technology, customer_industry, company_size) NULLS NOT DISTINCT;
 
 CREATE FUNCTION tenancy.benchmark_refresh_mv() RETURNS void LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
@@ -311,6 +384,19 @@ END
 $$;
 COMMENT ON FUNCTION tenancy.benchmark_refresh_mv() IS 'Refreshes tenancy.benchmark_statistics_mv; those who read it do not wait';
 
+CREATE PROCEDURE tenancy.benchmark_refresh_all() LANGUAGE plpgsql AS $$
+DECLARE
+    tenant text;
+BEGIN
+    FOR tenant IN SELECT t.name FROM tenancy.benchmark_tenants() t LOOP
+        PERFORM tenancy.benchmark_refresh(tenant);
+        COMMIT;
+    END LOOP;
+    PERFORM tenancy.benchmark_refresh_mv();
+END
+$$;
+COMMENT ON PROCEDURE tenancy.benchmark_refresh_all() IS 'Refreshes the statistics of each tenant in a transaction of its own, then tenancy.benchmark_statistics_mv: once a day, say, where no worker does it';
+
 DO $do$
 DECLARE
     f record;
@@ -318,19 +404,19 @@ BEGIN
     FOR f IN SELECT p.oid::regprocedure AS name, p.proname, p.pronamespace::regnamespace::text AS schema FROM pg_proc p
         WHERE p.proname ~ '^(tenant_)?benchmark' AND p.pronamespace IN ('tenancy'::regnamespace, '@extschema@'::regnamespace)
           AND EXISTS (SELECT FROM pg_depend d JOIN pg_extension e ON e.oid = d.refobjid AND e.extname = 'pg_tenancy' WHERE d.classid = 'pg_proc'::regclass AND d.objid = p.oid AND d.deptype = 'e') LOOP
-        EXECUTE format('REVOKE ALL ON FUNCTION %s FROM PUBLIC', f.name);
-        IF f.proname IN ('tenant_benchmark', 'tenant_benchmark_chart', 'tenant_benchmark_statistics') THEN
+        EXECUTE format('REVOKE ALL ON ROUTINE %s FROM PUBLIC', f.name);
+        IF f.proname IN ('tenant_benchmark', 'tenant_benchmark_chart', 'tenant_benchmark_statistics', 'benchmark_ask') THEN
             EXECUTE format('GRANT EXECUTE ON FUNCTION %s TO tenancy_app, tenancy_admin', f.name);
         ELSIF f.proname = 'tenant_benchmark_table' THEN
             EXECUTE format('GRANT EXECUTE ON FUNCTION %s TO tenancy_admin', f.name);
-        ELSIF f.proname IN ('benchmark_across', 'benchmark_min_tenants', 'benchmark_refresh', 'benchmark_refresh_mv') THEN
-            EXECUTE format('GRANT EXECUTE ON FUNCTION %s TO tenancy_operator, tenancy_admin', f.name);
+        ELSIF f.proname IN ('benchmark_across', 'benchmark_min_tenants', 'benchmark_refresh', 'benchmark_refresh_all', 'benchmark_refresh_mv', 'benchmark_tenants') THEN
+            EXECUTE format('GRANT EXECUTE ON ROUTINE %s TO tenancy_operator, tenancy_admin', f.name);
         END IF;
     END LOOP;
 END
 $do$;
 REVOKE ALL ON @extschema@.benchmark_statistics, tenancy.benchmark_statistics_mv FROM PUBLIC;
 GRANT SELECT ON @extschema@.benchmark_statistics TO tenancy_app, tenancy_admin;
-GRANT SELECT ON tenancy.benchmark_statistics_mv TO tenancy_operator, tenancy_admin;
+GRANT SELECT ON tenancy.benchmark_statistics_mv TO tenancy_admin;
 
-SELECT @extschema@.tenant_benchmark_table('case_studies', 'case_studies');
+SELECT tenancy.benchmark_set_table('case_studies', 'case_studies', 'technologies', 'industry', 'company_size', 'timeline_weeks', 'budget_usd', 'roi_percent', 'created_at');

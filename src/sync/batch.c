@@ -179,7 +179,7 @@ batch_hold_back(BatchBuilder *builder, int end, const SinkTarget *target, int ms
 {
 	if (batch_is_overdue(builder->worker->taken[builder->next]))
 	{
-		resync_request_rows(target);
+		resync_request_rows(target, builder->worker->driver->name);
 		batch_drop_run(builder, end);
 	}
 	else
@@ -274,8 +274,8 @@ batch_not_wanted(SinkWorker *worker, const SinkTarget *target)
 }
 
 /*
- * The target cannot be kept in step as it is, which tenancy.resync says: what the cache holds of
- * the tenant goes with every change instead.
+ * The target cannot be kept in step as it is, which tenancy.resync says: all rows are looked at when
+ * it can; what the cache holds of the tenant goes with every change instead.
  */
 static void
 forget_run(BatchBuilder *builder, int end, const SinkTarget *target)
@@ -284,6 +284,11 @@ forget_run(BatchBuilder *builder, int end, const SinkTarget *target)
 	SinkItem   *item;
 
 	resync_block(target, worker->driver->name, target->problem);
+	if (worker->kind != SINK_CACHE)
+	{
+		batch_drop_run(builder, end);
+		return;
+	}
 	item = batch_add_item(builder, worker->taken[builder->next++], target, SINK_FORGET_TENANT);
 	item->key = target->tenant;
 	item->key_length = strlen(target->tenant) + 1;
@@ -311,12 +316,14 @@ add_row_run(BatchBuilder *builder, int end)
 
 /*
  * Adds what it means to the sink that a whole table is dirty: after a TRUNCATE (the key is
- * empty) documents may lack their row, else rows may have changed too.
+ * empty) what it has may lack its row, else rows may have changed too.
  */
 static void
 add_table(BatchBuilder *builder, DirtyEntry *entry, const SinkTarget *target)
 {
-	if (builder->worker->kind != SINK_SEARCH)
+	const char *sink = builder->worker->driver->name;
+
+	if (builder->worker->kind == SINK_CACHE)
 	{
 		SinkItem *item = batch_add_item(builder, entry, target, SINK_FORGET_TENANT);
 
@@ -325,9 +332,9 @@ add_table(BatchBuilder *builder, DirtyEntry *entry, const SinkTarget *target)
 		return;
 	}
 	if (entry->key_length == 0)
-		resync_request_ghosts(target);
+		resync_request_ghosts(target, sink);
 	else
-		resync_request_rows(target);
+		resync_request_rows(target, sink);
 	builder->over[builder->nover++] = entry;
 }
 

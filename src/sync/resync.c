@@ -171,10 +171,10 @@ end_phase(SinkWorker *worker)
 	bool list = filled && !resync_row_is_fresh(&resync.row);
 
 	deactivate(worker);
-	if (filled)
+	if (filled && worker->kind == SINK_SEARCH)
 		resync_row_filled(&resync.row);
-	if (resync.gone && worker->kind == SINK_SEARCH)
-		resync_row_empty_index(&resync.row);
+	if (resync.gone)
+		resync_row_table_gone(&resync.row);
 	if (!list)
 		end_table();
 	else
@@ -374,7 +374,7 @@ open_listing(SinkWorker *worker)
 	tenancy_tx_begin("pg_tenancy: looking for documents without a row");
 	tenancy_tx_bound_locks();
 	target = target_find(resync.relid);
-	if (target != NULL && target->alias != NULL)
+	if (target != NULL && (target->alias != NULL || worker->kind != SINK_SEARCH))
 		resync_open_place(worker, &resync, target);
 	tenancy_tx_commit();
 	resync.at_end = resync.listing == NULL;

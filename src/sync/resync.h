@@ -9,9 +9,9 @@
 
 /* resync_request.c; each needs a transaction */
 extern void resync_request_all(const char *sink);
-extern void resync_request_rows(const SinkTarget *target);
-extern void resync_request_ghosts(const SinkTarget *target);
-extern void resync_request_ghosts_of(int64 tenant_id, const char *table_name);
+extern void resync_request_rows(const SinkTarget *target, const char *sink);
+extern void resync_request_ghosts(const SinkTarget *target, const char *sink);
+extern void resync_request_ghosts_of(int64 tenant_id, const char *table_name, const char *sink);
 extern void resync_block(const SinkTarget *target, const char *sink, const char *reason);
 
 /* resync.c */

@@ -50,14 +50,14 @@ exec_for_table(const SinkTarget *target, const char *sink, const char *text, con
 }
 
 /*
- * Asks the search sink for every row and every document of a target's table.  A scan that is
+ * Asks a sink for every row and every document of a target's table.  A scan that is
  * under way goes on to its end and is done again after: it would never end if it began anew at
  * each request.
  */
 void
-resync_request_rows(const SinkTarget *target)
+resync_request_rows(const SinkTarget *target, const char *sink)
 {
-	exec_for_table(target, "search", "rows",
+	exec_for_table(target, sink, "rows",
 				   "INSERT INTO tenancy.resync AS r (sink, tenant_id, table_name, phase)"
 				   " VALUES ($3, $1, $2::name, $4)"
 				   " ON CONFLICT (sink, tenant_id, table_name) DO UPDATE"
@@ -69,11 +69,11 @@ resync_request_rows(const SinkTarget *target)
 	resync_wake();
 }
 
-/* Asks the search sink for the documents of a tenant's table that have no row. */
+/* Asks a sink for the documents of a tenant's table that have no row. */
 void
-resync_request_ghosts_of(int64 tenant_id, const char *table_name)
+resync_request_ghosts_of(int64 tenant_id, const char *table_name, const char *sink)
 {
-	exec_for_name(tenant_id, table_name, "search", "ghosts",
+	exec_for_name(tenant_id, table_name, sink, "ghosts",
 				  "INSERT INTO tenancy.resync AS r (sink, tenant_id, table_name, phase)"
 				  " VALUES ($3, $1, $2::name, $4)"
 				  " ON CONFLICT (sink, tenant_id, table_name) DO UPDATE"
@@ -85,12 +85,12 @@ resync_request_ghosts_of(int64 tenant_id, const char *table_name)
 
 /* Likewise of a target's table. */
 void
-resync_request_ghosts(const SinkTarget *target)
+resync_request_ghosts(const SinkTarget *target, const char *sink)
 {
 	char *table = get_rel_name(target->relid);
 
 	if (table != NULL)
-		resync_request_ghosts_of(target->tenant_id, table);
+		resync_request_ghosts_of(target->tenant_id, table, sink);
 }
 
 /* A table cannot be synced now: it is done when its shape has changed. */

@@ -11,6 +11,7 @@
 #include "common/spi.h"
 #include "sink/provision.h"
 #include "sync/resync_row.h"
+#include "sync/statistics.h"
 
 /* Runs a statement on the row, with up to two more parameters: $5 and $6. */
 void
@@ -135,9 +136,9 @@ resync_row_filled(const ResyncRow *row)
 						"     AND NOT i.filled FOR UPDATE OF i SKIP LOCKED)");
 }
 
-/* The table is gone: its index is made again without documents, if no table took its place. */
-void
-resync_row_empty_index(const ResyncRow *row)
+/* The index is made again without documents, if no table took the place of the one that is gone. */
+static void
+empty_index(const ResyncRow *row)
 {
 	exec_for_table(row,
 				   "UPDATE tenancy.search_index i SET state = 'emptying', filled = false,"
@@ -148,4 +149,14 @@ resync_row_empty_index(const ResyncRow *row)
 				   " AND i.state IN ('ready', 'altered') RETURNING i.index_name");
 	for (uint64 row = 0; row < SPI_processed; row++)
 		search_provision_altered(tenancy_spi_text(row, 1));
+}
+
+/* The table is gone: so is what the sink had of it. */
+void
+resync_row_table_gone(const ResyncRow *row)
+{
+	if (strcmp(row->sink, search_sink_driver.name) == 0)
+		empty_index(row);
+	else if (strcmp(row->sink, statistics_sink_driver.name) == 0)
+		statistics_table_gone(row->tenant_id, row->table_name);
 }

@@ -35,8 +35,8 @@ extern bool	   resync_row_unblock(const char *sink);
 extern bool	   resync_row_is_fresh(const ResyncRow *row);
 /* tenant_id, table_name, phase, last_key, relation, requested_at of rows that can be worked on. */
 extern void resync_row_list(const char *sink, int64 skip);
-/* The table is gone: its index is made again without documents. */
-extern void resync_row_empty_index(const ResyncRow *row);
+/* The table is gone: so is what the sink had of it. */
+extern void resync_row_table_gone(const ResyncRow *row);
 extern void resync_row_filled(const ResyncRow *row);
 
 #endif

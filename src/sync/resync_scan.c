@@ -105,7 +105,7 @@ resync_scan_rows(SinkWorker *worker, Resync *resync, int most)
 		resync->fence = worker->batches;
 		return SCAN_DONE;
 	}
-	if (worker->kind != SINK_SEARCH && resync->position.len == 0)
+	if (worker->kind == SINK_CACHE && resync->position.len == 0)
 		mark_tenant(worker, target);
 	if (target->problem != NULL)
 	{
@@ -159,7 +159,9 @@ resync_scan_page(SinkWorker *worker, Resync *resync)
 void
 resync_open_place(SinkWorker *worker, Resync *resync, const SinkTarget *target)
 {
-	resync->nplaces = target->nplaces;
-	if (resync->place < target->nplaces)
-		resync->listing = worker->driver->list_open(target, &target->places[resync->place]);
+	SinkPlace *place = target->nplaces > 0 ? &target->places[resync->place] : NULL;
+
+	resync->nplaces = worker->kind == SINK_SEARCH ? target->nplaces : 1;
+	if (resync->place < resync->nplaces)
+		resync->listing = worker->driver->list_open(target, place);
 }

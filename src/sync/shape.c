@@ -179,7 +179,7 @@ request_resync(const ShapeChange *change)
 		tenancy_spi_exec("SELECT tenancy.request_resync('search', $1, NULL, $2)", 2, types, values,
 						 NULL);
 	else
-		resync_request_ghosts_of(change->tenant_id, change->table_name);
+		resync_request_ghosts_of(change->tenant_id, change->table_name, "search");
 	if (change->cached)
 		tenancy_message_forget_tenant(change->tenant);
 	resync_wake();

@@ -31,6 +31,7 @@
 #include "sync/shape.h"
 #include "sync/sink_worker.h"
 #include "sync/statistics.h"
+#include "sync/statistics_shape.h"
 #include "sync/sync_table.h"
 #include "sync/target.h"
 
@@ -78,6 +79,7 @@ on_start(SinkWorker *worker, const RingRecord *record)
 	sink_state_check(worker);
 	forget_config(worker);
 	shape_note(InvalidOid);
+	statistics_shape_note(InvalidOid);
 	resync_after(GetFlushRecPtr(NULL));
 }
 
@@ -127,7 +129,10 @@ on_record(SinkWorker *worker, const RingRecord *record)
 			resync_look();
 			break;
 		case RING_SHAPE:
-			shape_note(record->relid);
+			if (worker->kind == SINK_STATISTICS)
+				statistics_shape_note(record->relid);
+			else
+				shape_note(record->relid);
 			break;
 		case RING_LSN:
 			break;
@@ -165,6 +170,13 @@ drain(SinkWorker *worker)
 	return n == DRAIN_RECORDS;
 }
 
+/* True if tables may be others than they were when the sink got their rows. */
+static bool
+shapes_pending(SinkWorker *worker)
+{
+	return worker->kind == SINK_STATISTICS ? statistics_shape_pending() : shape_pending();
+}
+
 /* Says how far the sink agrees, and wakes who waits for that; capture looks by itself, often enough. */
 static void
 publish(SinkWorker *worker)
@@ -178,9 +190,10 @@ publish(SinkWorker *worker)
 		return;
 	if (dirty_oldest(worker->dirty, &oldest, &commit_time))
 		acked = Min(acked, oldest);
-	pg_atomic_write_u64(&worker->shared->resyncing,
-						worker->driver->configured() &&
-							(resync_pending() || shape_pending() || backlog_waited_for() > 0));
+	pg_atomic_write_u64(
+		&worker->shared->resyncing,
+		worker->driver->configured() &&
+			(resync_pending() || shapes_pending(worker) || backlog_waited_for() > 0));
 	pg_atomic_write_u64(&worker->shared->received, worker->received);
 	pg_atomic_write_u64(&worker->shared->oldest, (uint64) commit_time);
 	pg_atomic_write_u64(&worker->shared->held, hold_count());
@@ -397,7 +410,10 @@ chores(SinkWorker *worker)
 		resync_unblock();
 	show_trouble(worker);
 	moved |= backlog_spill(worker);
-	moved |= shape_pump(worker);
+	if (worker->kind == SINK_STATISTICS)
+		moved |= statistics_shape_pump(worker);
+	else
+		moved |= shape_pump(worker);
 	moved |= index_move_pump(worker);
 	moved |= pump_chunks(worker);
 	show_health(worker);
@@ -440,7 +456,7 @@ sink_worker_run(DatabaseShared *database, SinkKind kind)
 	MemoryContext loop_context =
 		AllocSetContextCreate(TopMemoryContext, "pg_tenancy sink loop", ALLOCSET_DEFAULT_SIZES);
 
-	target_init(kind == SINK_SEARCH);
+	target_init(kind);
 	shape_init();
 	request_stream(worker); /* first: capture must not wait for a worker that fails below */
 	dead_letter_load(worker);

@@ -8,20 +8,28 @@
 #include "postgres.h"
 
 #include "miscadmin.h"
+#include "utils/memutils.h"
 
 #include "common/attempt.h"
 #include "common/guc.h"
-#include "common/json.h"
 #include "common/spi.h"
 #include "sink/text.h"
 #include "sync/statistics.h"
 
-/* Items of one tenant: rows of its table, or all of it. */
+/* Rows of one tenant's table. */
 typedef struct Run
 {
 	SinkItem *items;
 	int		  n;
+	bool	  gone; /* they count as if they were not there */
 } Run;
+
+/* Reading the keys that count. */
+typedef struct KeyListing
+{
+	int64		   tenant_id;
+	StringInfoData after; /* the last one given */
+} KeyListing;
 
 /* True if the statistics are kept. */
 static bool
@@ -51,66 +59,52 @@ statistics_identity(void)
 	return NULL;
 }
 
-/* Appends a key as a JSON array of text. */
-static void
-append_key(StringInfo out, const SinkItem *item)
-{
-	const char *part = item->key;
-	const char *end = item->key + item->key_length;
-
-	appendStringInfoChar(out, '[');
-	while (part < end)
-	{
-		if (part > item->key)
-			appendStringInfoChar(out, ',');
-		tenancy_json_string(out, part, strlen(part));
-		part += strlen(part) + 1;
-	}
-	appendStringInfoChar(out, ']');
-}
-
 /* Makes the cells agree with the rows of a run, in a transaction. */
 static void
 apply_run(void *arg)
 {
 	Run			  *run = arg;
-	StringInfoData keys;
+	StatisticsRows rows;
 
-	if (run->items[0].action == SINK_FORGET_TENANT)
-	{
-		statistics_apply_tenant(run->items[0].key);
-		return;
-	}
-	initStringInfo(&keys);
+	statistics_rows_init(&rows);
 	for (int i = 0; i < run->n; i++)
 	{
-		appendStringInfoChar(&keys, i == 0 ? '[' : ',');
-		append_key(&keys, &run->items[i]);
+		SinkItem *item = &run->items[i];
+		bool	  there = item->action == SINK_PUT && !run->gone;
+
+		statistics_rows_add(&rows, item->key, item->key_length, there ? item->doc : NULL,
+							item->doc_length);
 	}
-	appendStringInfoChar(&keys, ']');
-	statistics_apply(run->items[0].target->tenant_id, keys.data);
+	(void) statistics_rows_apply(&rows, run->items[0].target->tenant_id);
 }
 
-/* How a failed run ended: a lock or a deadlock may be gone soon, the rest is for somebody to look at. */
-static SinkOutcome
-outcome_of(const ErrorData *error)
+/* True if a row's own values can cause an error: whoever writes them has to mend it. */
+static bool
+is_of_row(const ErrorData *error)
 {
 	int category = ERRCODE_TO_CATEGORY(error->sqlerrcode);
 
-	if (error->sqlerrcode == ERRCODE_LOCK_NOT_AVAILABLE ||
-		category == ERRCODE_TO_CATEGORY(ERRCODE_TRANSACTION_ROLLBACK) ||
-		category == ERRCODE_TO_CATEGORY(ERRCODE_INSUFFICIENT_RESOURCES))
-		return SINK_AGAIN;
-	return SINK_REFUSED;
+	return category == ERRCODE_TO_CATEGORY(ERRCODE_DATA_EXCEPTION) ||
+		   category == ERRCODE_TO_CATEGORY(ERRCODE_PROGRAM_LIMIT_EXCEEDED);
+}
+
+/* How a failed run ended; anything that is not the rows' fault may go well later. */
+static SinkOutcome
+outcome_of(const ErrorData *error)
+{
+	if (error->sqlerrcode == ERRCODE_LOCK_NOT_AVAILABLE)
+		return SINK_BLOCKED;
+	return is_of_row(error) ? SINK_REFUSED : SINK_AGAIN;
 }
 
 /* Sends a run; true if it ended well. */
 static bool
-send_run(Run *run, SinkBatch *batch)
+send_run(Run *run)
 {
 	ErrorData *error;
 
 	tenancy_tx_begin("pg_tenancy: benchmark statistics");
+	tenancy_tx_bound_locks();
 	error = tenancy_try(apply_run, run, false);
 	for (int i = 0; i < run->n; i++)
 	{
@@ -119,34 +113,45 @@ send_run(Run *run, SinkBatch *batch)
 			sink_set_text(run->items[i].reason, SINK_REASON_MAX, error->message,
 						  strlen(error->message));
 	}
-	if (error != NULL)
-		sink_set_text(batch->error, SINK_REASON_MAX, error->message, strlen(error->message));
 	tenancy_tx_commit();
 	return error == NULL;
 }
 
-/* Sends a run; if it fails for good, each of its items, as one may be at fault. */
+/* A row that cannot be counted is not counted as what it was either; it stays refused. */
 static void
-send_items(Run run, SinkBatch *batch)
+take_away(Run *run)
 {
-	if (send_run(&run, batch) || run.n == 1 || run.items[0].outcome == SINK_AGAIN)
-		return;
-	for (int i = 0; i < run.n; i++)
-	{
-		Run one = {.items = run.items + i, .n = 1};
+	SinkItem refused = run->items[0];
 
-		CHECK_FOR_INTERRUPTS();
-		(void) send_run(&one, batch);
+	run->gone = true;
+	if (send_run(run))
+		run->items[0] = refused;
+}
+
+/* Sends a run; if it is refused, its halves, as one row may be at fault. */
+static void
+send_items(Run run)
+{
+	Run first = {.items = run.items, .n = run.n / 2};
+	Run second = {.items = run.items + first.n, .n = run.n - first.n};
+
+	CHECK_FOR_INTERRUPTS();
+	if (send_run(&run) || run.items[0].outcome != SINK_REFUSED)
+		return;
+	if (run.n == 1)
+	{
+		take_away(&run);
+		return;
 	}
+	send_items(first);
+	send_items(second);
 }
 
 /* True if two items go into one run. */
 static bool
 belongs(const SinkItem *first, const SinkItem *item)
 {
-	return first->outcome == SINK_PENDING && item->outcome == SINK_PENDING &&
-		   item->action != SINK_FORGET_TENANT && first->action != SINK_FORGET_TENANT &&
-		   item->target == first->target;
+	return item->outcome == SINK_PENDING && item->target == first->target;
 }
 
 /* Sends a batch. */
@@ -161,7 +166,7 @@ statistics_submit(SinkBatch *batch)
 		while (i + run.n < batch->nitems && belongs(item, &batch->items[i + run.n]))
 			run.n++;
 		if (item->outcome == SINK_PENDING)
-			send_items(run, batch);
+			send_items(run);
 		i += run.n;
 	}
 }
@@ -194,9 +199,46 @@ statistics_housekeep(void)
 	return false;
 }
 
+/* Starts reading the keys that count. */
+static SinkListing *
+statistics_list_open(const SinkTarget *target, const SinkPlace *place)
+{
+	MemoryContext old = MemoryContextSwitchTo(TopMemoryContext);
+	KeyListing	 *listing = palloc(sizeof(KeyListing));
+
+	listing->tenant_id = target->tenant_id;
+	initStringInfo(&listing->after);
+	MemoryContextSwitchTo(old);
+	return (SinkListing *) listing;
+}
+
+/* Appends the next keys. */
+static SinkListResult
+statistics_list_next(SinkListing *opaque, StringInfo keys)
+{
+	KeyListing *listing = (KeyListing *) opaque;
+	int			n;
+
+	tenancy_tx_begin("pg_tenancy: looking for statistics without a row");
+	tenancy_tx_bound_locks();
+	n = statistics_next_keys(listing->tenant_id, &listing->after, keys);
+	tenancy_tx_commit();
+	return n == 0 ? SINK_LIST_END : SINK_LIST_PAGE;
+}
+
+/* Ends it. */
+static void
+statistics_list_close(SinkListing *opaque)
+{
+	KeyListing *listing = (KeyListing *) opaque;
+
+	pfree(listing->after.data);
+	pfree(listing);
+}
+
 const SinkDriver statistics_sink_driver = {
 	.name = "statistics",
-	.wants_rows = false,
+	.wants_rows = true,
 	.configured = statistics_configured,
 	.open = statistics_nothing,
 	.close = statistics_nothing,
@@ -208,4 +250,7 @@ const SinkDriver statistics_sink_driver = {
 	.event_fd = statistics_event_fd,
 	.timeout = statistics_timeout,
 	.housekeep = statistics_housekeep,
+	.list_open = statistics_list_open,
+	.list_next = statistics_list_next,
+	.list_close = statistics_list_close,
 };

@@ -21,6 +21,7 @@
 #include "sink/template.h"
 #include "sync/resync.h"
 #include "sync/shape.h"
+#include "sync/statistics.h"
 #include "sync/target.h"
 
 typedef struct TargetSlot
@@ -40,14 +41,18 @@ static MemoryContext target_context = NULL;
 static HTAB			*targets = NULL;
 static List			*retired = NIL;
 static uint64		 age = 0;
-static bool			 stale = false;		 /* a relation with a target changed its shape */
-static bool			 for_search = false; /* this worker writes documents */
+static bool			 stale = false;			/* a relation with a target changed its shape */
+static SinkKind		 for_sink = SINK_CACHE; /* of this process */
 
 /* One query: names and registry as of the same moment, while a tenant is renamed, say. */
 static const char *const target_query =
 	"SELECT t.id, t.name, i.alias, coalesce(s.key_columns, p.columns), s.cache_keys, s.cache_tags,"
 	"       s.document, b.owner::bigint, i.names, i.roles, i.shared, i.flat,"
-	"       s.benchmark::int::bigint"
+	"       s.benchmark::int::bigint, (SELECT array_agg(v ORDER BY o) FROM tenancy.benchmark_table "
+	"x,"
+	"         unnest(ARRAY[x.technologies, x.industry, x.company_size, x.timeline, x.budget, x.roi,"
+	"           x.created]::text[]) WITH ORDINALITY u (v, o)"
+	"        WHERE s.benchmark AND x.blueprint = s.blueprint AND x.table_name = s.table_name)"
 	"  FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace"
 	"  JOIN tenancy.tenant t ON t.schema_name = n.nspname AND t.status <> 'dropped'"
 	"  JOIN tenancy.sync_table s ON s.blueprint = t.blueprint AND s.table_name = c.relname"
@@ -78,12 +83,16 @@ on_relcache_invalidation(Datum arg, Oid relid)
 		stale = true;
 }
 
-/* Makes target_find notice changes of shape; called once. */
+/* Makes target_find notice changes of shape, and look with the eyes of a sink. */
 void
-target_init(bool of_search)
+target_init(SinkKind sink)
 {
-	for_search = of_search;
-	CacheRegisterRelcacheCallback(on_relcache_invalidation, (Datum) 0);
+	static bool registered = false;
+
+	for_sink = sink;
+	if (!registered)
+		CacheRegisterRelcacheCallback(on_relcache_invalidation, (Datum) 0);
+	registered = true;
 }
 
 /* True if what target_find gave in this transaction may be wrong already. */
@@ -181,6 +190,14 @@ make_places(SinkTarget *target, int names, int roles, int shares)
 	}
 }
 
+/* Statistics are of the rows themselves, and of some columns. */
+static void
+be_of_statistics(SinkTarget *target)
+{
+	target->alias = target->document = NULL;
+	target->columns = text_list(14);
+}
+
 /* Makes a target of the query's only row. */
 static SinkTarget *
 make_target(Oid relid)
@@ -195,11 +212,14 @@ make_target(Oid relid)
 	target->alias = alias ? MemoryContextStrdup(target_context, alias) : NULL;
 	target->document = document ? MemoryContextStrdup(target_context, document) : NULL;
 	target->writer = (Oid) tenancy_spi_int64(0, 8);
-	target->flat = text_list(12);
 	target->benchmark = tenancy_spi_int64(0, 13) != 0;
 	target->key_columns = text_array(4, &target->nkeys);
 	target->cache_keys = text_array(5, &target->ncache_keys);
 	target->cache_tags = text_array(6, &target->ncache_tags);
+	if (for_sink == SINK_STATISTICS)
+		be_of_statistics(target);
+	else
+		target->flat = text_list(12);
 	if (target->alias != NULL)
 		make_places(target, 9, 10, 11);
 	return target;
@@ -220,6 +240,18 @@ template_problem(const SinkTarget *target)
 		psprintf("template \"%s\" names a column that is not a key column", template));
 }
 
+/* What else a sink has to know of a new target. */
+static void
+settle_target(SinkTarget *target)
+{
+	if (for_sink == SINK_SEARCH && target->alias != NULL)
+		shape_settle(target->relid);
+	else if (for_sink == SINK_CACHE)
+		target->problem = template_problem(target);
+	else if (for_sink == SINK_STATISTICS && target->benchmark)
+		target->problem = statistics_problem(target, target_context);
+}
+
 /* Asks the registry; NULL if the relation is gone or not synced. */
 static SinkTarget *
 load_target(Oid relid)
@@ -235,10 +267,8 @@ load_target(Oid relid)
 	if (SPI_processed > 0)
 		target = make_target(relid);
 	tenancy_spi_end(&scope);
-	if (target != NULL && for_search && target->alias != NULL)
-		shape_settle(relid);
-	else if (target != NULL && !for_search)
-		target->problem = template_problem(target);
+	if (target != NULL)
+		settle_target(target);
 	return target;
 }
 

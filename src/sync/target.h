@@ -7,7 +7,7 @@
 
 #include "sink/sink.h"
 
-extern void				 target_init(bool of_search);
+extern void				 target_init(SinkKind sink);
 extern const SinkTarget *target_find(Oid relid);
 extern bool				 target_is_stale(void);
 extern void				 target_flush(void);

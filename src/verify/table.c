@@ -56,7 +56,7 @@ start_run(DatabaseShared *database)
 	tenancy_tx_begin("pg_tenancy verify: starting");
 	run->epoch = sink_state_epoch();
 	tenancy_tx_commit();
-	target_init(false);
+	target_init(SINK_CACHE); /* nothing is to be written here, as settling a shape would */
 	sink_state_expect(run->driver);
 	run->driver->open();
 	verify_connect(run);

@@ -140,8 +140,8 @@ warn_no_room(void)
 	if (!room_warned)
 		ereport(WARNING, (errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
 						  errmsg("out of background worker slots"),
-						  errhint("Raise max_worker_processes: pg_tenancy needs one and five for "
-								  "each database.")));
+						  errhint("Raise max_worker_processes: pg_tenancy needs one and four for "
+								  "each database, five with tenancy.benchmarks.")));
 	room_warned = true;
 }
 
@@ -192,6 +192,22 @@ start(Managed *worker, int slot, WorkerRole role)
 	warn_no_room();
 }
 
+/* Ends a worker; true when it is gone. */
+static bool
+stop_worker(int slot, WorkerRole role)
+{
+	Managed *worker = &managed[slot][role];
+	pid_t	 pid = worker_pid(worker_shared(&tenancy_shared->databases[slot], role));
+
+	if (worker->handle != NULL && has_stopped(worker->handle))
+		reap(worker, slot, role);
+	else if (worker->handle != NULL)
+		TerminateBackgroundWorker(worker->handle);
+	else if (pid != 0)
+		(void) kill(pid, SIGTERM); /* an earlier launcher's */
+	return worker->handle == NULL && pid == 0;
+}
+
 /* Ends a database's workers; true when all are gone. */
 static bool
 stop_workers(int slot)
@@ -199,18 +215,7 @@ stop_workers(int slot)
 	bool stopped = true;
 
 	for (int role = 0; role < ROLE_COUNT; role++)
-	{
-		Managed *worker = &managed[slot][role];
-		pid_t	 pid = worker_pid(worker_shared(&tenancy_shared->databases[slot], role));
-
-		if (worker->handle != NULL && has_stopped(worker->handle))
-			reap(worker, slot, role);
-		else if (worker->handle != NULL)
-			TerminateBackgroundWorker(worker->handle);
-		else if (pid != 0)
-			(void) kill(pid, SIGTERM); /* an earlier launcher's */
-		stopped = stopped && worker->handle == NULL && pid == 0;
-	}
+		stopped &= stop_worker(slot, role);
 	return stopped;
 }
 
@@ -253,8 +258,10 @@ manage_database(int slot)
 
 		if (worker->handle != NULL && has_stopped(worker->handle))
 			reap(worker, slot, role);
-		if (worker->handle == NULL && worker_pid(worker_shared(database, role)) == 0 &&
-			is_due(worker, slot, role))
+		if (role == ROLE_STATISTICS && !tenancy_benchmarks)
+			(void) stop_worker(slot, role);
+		else if (worker->handle == NULL && worker_pid(worker_shared(database, role)) == 0 &&
+				 is_due(worker, slot, role))
 			start(worker, slot, role);
 	}
 }

@@ -42,7 +42,7 @@ sub slots { return $node->safe_psql('postgres', 'SELECT count(*) FROM pg_replica
 sub becomes
 {
 	my ($number, $name) = @_;
-	ok(wait_until(sub { slots() == $number && workers() == 4 * $number }, 60), "$name: $number slots and their workers")
+	ok(wait_until(sub { slots() == $number && workers() == 3 * $number }, 60), "$name: $number slots and their workers")
 	  or diag(slots() . ' slots, ' . workers() . ' workers');
 	return;
 }

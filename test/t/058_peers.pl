@@ -167,10 +167,10 @@ sql('SET statement_timeout = 20000', q{UPDATE tenant_two.item SET label = 'while
 $node->stop('immediate');
 $node->start;
 sql(q{UPDATE tenant_two.item SET n = n + 1});
-ok($node->poll_query_until('postgres', q{SELECT count(*) = 5 FROM pg_stat_activity WHERE backend_type LIKE 'pg_tenancy%'}), 'after a crash: every worker is there');
+ok($node->poll_query_until('postgres', q{SELECT count(*) = 4 FROM pg_stat_activity WHERE backend_type LIKE 'pg_tenancy%'}), 'after a crash: every worker is there');
 my ($capture) = worker_pids($node, 'pg_tenancy capture');
 kill 'KILL', $capture;
-ok(wait_until(sub { my @pids = eval { worker_pids($node, 'pg_tenancy%') }; @pids == 5 && !grep { $_ eq $capture } @pids }, 60), 'after a killed worker: every one is there');
+ok(wait_until(sub { my @pids = eval { worker_pids($node, 'pg_tenancy%') }; @pids == 4 && !grep { $_ eq $capture } @pids }, 60), 'after a killed worker: every one is there');
 my @pids = worker_pids($node, 'pg_tenancy%');
 $proxy->clear;
 agrees('backlog after a crash');
