@@ -310,6 +310,16 @@ CREATE FUNCTION tenancy.benchmark_across(technology text DEFAULT NULL, industry 
 $$;
 COMMENT ON FUNCTION tenancy.benchmark_across(text, text, text) IS 'Benchmark across all tenants, for operators: 25, 50 and 75 % of the tenants'' medians, each tenant counting once, with two digits; null if fewer than tenancy.benchmark_min_tenants tenants have a row in it, so is a measure of which fewer have a value. The count of projects is rounded down to a multiple of that';
 
+CREATE FUNCTION tenancy.benchmark_histogram(tenant text, measure text, technology text DEFAULT NULL, industry text DEFAULT NULL, company_size text DEFAULT NULL, parts int DEFAULT 10)
+    RETURNS TABLE (part int, low float8, high float8, count bigint)
+    LANGUAGE sql STABLE PARALLEL SAFE SECURITY DEFINER ROWS 10 SET search_path = pg_catalog, pg_temp AS $$
+    SELECT h.part, h.low, h.high, h.count
+      FROM tenancy.tenant t, tenancy.benchmark_merged(t.id, technology, industry, company_size, NULL, NULL) m,
+        @extschema@.sketch_histogram(CASE measure WHEN 'timeline_weeks' THEN m.timeline WHEN 'budget_usd' THEN m.budget WHEN 'roi_percent' THEN m.roi END, parts) h
+     WHERE t.name = benchmark_histogram.tenant AND t.status <> 'dropped'
+$$;
+COMMENT ON FUNCTION tenancy.benchmark_histogram(text, text, text, text, text, int) IS 'How many of a tenant''s projects are in each of equal parts of the range of a measure (timeline_weeks, budget_usd, roi_percent): for a dashboard. It says what single projects are, so that only tenancy_admin may call it. Nothing for another measure or tenant';
+
 CREATE FUNCTION tenancy.benchmark_chart(sketch @extschema@.percentile_sketch, parts int, width int) RETURNS SETOF text
     LANGUAGE sql IMMUTABLE PARALLEL SAFE ROWS 10 SET search_path = pg_catalog, pg_temp AS $$
     SELECT format('%s - %s | %s %s', lpad(round(h.low::numeric, 1)::text, 14), lpad(round(h.high::numeric, 1)::text, 14),
@@ -407,7 +417,7 @@ BEGIN
         EXECUTE format('REVOKE ALL ON ROUTINE %s FROM PUBLIC', f.name);
         IF f.proname IN ('tenant_benchmark', 'tenant_benchmark_chart', 'tenant_benchmark_statistics', 'benchmark_ask') THEN
             EXECUTE format('GRANT EXECUTE ON FUNCTION %s TO tenancy_app, tenancy_admin', f.name);
-        ELSIF f.proname = 'tenant_benchmark_table' THEN
+        ELSIF f.proname IN ('tenant_benchmark_table', 'benchmark_histogram') THEN
             EXECUTE format('GRANT EXECUTE ON FUNCTION %s TO tenancy_admin', f.name);
         ELSIF f.proname IN ('benchmark_across', 'benchmark_min_tenants', 'benchmark_refresh', 'benchmark_refresh_all', 'benchmark_refresh_mv', 'benchmark_tenants') THEN
             EXECUTE format('GRANT EXECUTE ON ROUTINE %s TO tenancy_operator, tenancy_admin', f.name);

@@ -2,6 +2,8 @@
 
 use strict;
 use warnings;
+use File::Basename qw(dirname);
+use JSON::PP ();
 use Test::More;
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
@@ -55,6 +57,17 @@ like(cells('one'), qr/, wrong: 0$/, 'rows change their cells, and go');
 is(sql(q{BEGIN; SELECT FROM tenant_use('one'); SELECT tenant_benchmark('new') ->> 'count' = (SELECT count(*)::text FROM tenant_one.case_studies WHERE technologies ? 'new'); COMMIT}) =~ s/\s//gr,
 	't', 'tenant_benchmark says so');
 is(sql(q{SELECT string_agg(sink || ' ' || state, ',' ORDER BY sink) FROM tenancy.stat_sync WHERE sink = 'statistics'}), 'statistics running', 'the status view has the sink');
+
+# The dashboard's queries, by a role that may do nothing else.
+my $dashboard = JSON::PP::decode_json(slurp_file(dirname(__FILE__) . '/../../docs/deploy/grafana-benchmark.json'));
+sql('CREATE ROLE grafana', 'GRANT USAGE ON SCHEMA tenancy TO grafana', 'GRANT EXECUTE ON FUNCTION tenancy.benchmark_histogram, tenancy.benchmark_tenants TO grafana');
+my ($names) = grep { $_->{name} eq 'tenant' } @{ $dashboard->{templating}{list} };
+is(sql('SET ROLE grafana', $names->{query}), 'one', 'dashboard: tenants');
+my ($query) = map { $_->{rawSql} } map { @{ $_->{targets} } } @{ $dashboard->{panels} };
+my %value = (tenant => 'one', measure => 'budget_usd', technology => 'new');
+$query =~ s/\$\{(\w+):sqlstring\}/'$value{$1}'/g;
+is(sql('SET ROLE grafana', qq{SELECT count(*) || ' ' || sum(projects) FROM ($query) q}), '20 ' . sql(q{SELECT count(*) FROM tenant_one.case_studies WHERE technologies ? 'new'}), 'dashboard: its bars');
+isnt($node->psql('postgres', 'SET ROLE grafana; SELECT * FROM tenancy.benchmark_cell'), 0, 'dashboard: no more than that');
 
 # A worker that dies, a server that crashes, rows that are written meanwhile.
 ok(kill_worker($node, 'pg_tenancy statistics sink', 'pg_tenancy capture'), 'the worker is killed');
