@@ -184,6 +184,20 @@ SELECT tenancy.benchmark_refresh('keys');
 BEGIN ISOLATION LEVEL REPEATABLE READ;
 SELECT tenancy.benchmark_refresh('keys');
 ROLLBACK;
+-- no function of a user runs
+CREATE TYPE bench_mood AS ENUM ('a');
+CREATE FUNCTION bench_endless(bench_mood) RETURNS json LANGUAGE plpgsql AS $$ BEGIN LOOP END LOOP; END $$;
+CREATE CAST (bench_mood AS json) WITH FUNCTION bench_endless;
+ALTER TABLE tenant_keys.b ADD moods bench_mood[], ADD mood bench_mood DEFAULT 'a';
+SELECT tenant_benchmark_table('bench_keys', 'b', 'moods', 'k', 'k', 'n', 'n', 'n', 'at');
+SELECT tenancy.benchmark_refresh('keys');
+SELECT tenant_benchmark_table('bench_keys', 'b', 'mood', 'mood', 'k', 'n', 'n', 'n', 'at');
+SELECT tenancy.benchmark_refresh('keys') > 0;
+SELECT technology, industry, n FROM keys_cells ORDER BY 1;
+SELECT tenant_benchmark_table('bench_keys', 'b', 't', 'k', 'k', 'n', 'n', 'n', 'at');
+SELECT tenancy.benchmark_refresh('keys') > 0;
+ALTER TABLE tenant_keys.b DROP moods, DROP mood;
+DROP TYPE bench_mood CASCADE;
 -- row security does not hide rows from what is counted
 ALTER TABLE tenant_keys.b ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
 DELETE FROM tenancy.benchmark_row WHERE tenant_id = (SELECT id FROM tenancy.tenant WHERE name = 'keys');

@@ -5,6 +5,7 @@
 #include "postgres.h"
 
 #include "access/attnum.h"
+#include "access/transam.h"
 #include "catalog/namespace.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_type.h"
@@ -45,6 +46,20 @@ has_month(Oid type)
 	return type == DATEOID || type == TIMESTAMPOID || type == TIMESTAMPTZOID;
 }
 
+/*
+ * True if no function of a user runs when a value is written as JSON: casts to json do, of rows and
+ * of an array's elements.
+ */
+static bool
+is_plain(Oid type, bool array)
+{
+	Oid element = get_element_type(type);
+
+	if (OidIsValid(element))
+		return array && element < FirstNormalObjectId;
+	return !type_is_rowtype(type);
+}
+
 /* Why a column does not do, or NULL. */
 static char *
 column_problem(Oid relid, const char *name, int n)
@@ -55,6 +70,8 @@ column_problem(Oid relid, const char *name, int n)
 	if (attribute <= 0)
 		return psprintf("column \"%s\" is not there", name);
 	type = getBaseType(get_atttype(relid, attribute));
+	if (n < FIRST_NUMBER && !is_plain(type, n == 0))
+		return psprintf("column \"%s\" is no text", name);
 	if (n >= FIRST_NUMBER && n < CREATED && !is_number(type))
 		return psprintf("column \"%s\" is no number", name);
 	if (n == CREATED && !has_month(type))
