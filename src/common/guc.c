@@ -255,9 +255,9 @@ define_redis_settings(void)
 							GUC_UNIT_KB, NULL, NULL, NULL);
 }
 
-/* Settings of capture and of the dirty set. */
+/* Settings of benchmark statistics. */
 static void
-define_sync_settings(void)
+define_benchmark_settings(void)
 {
 	DefineCustomIntVariable(
 		"tenancy.benchmark_min_tenants",
@@ -267,6 +267,12 @@ define_sync_settings(void)
 							 "Keeps the benchmark statistics of all tenants fresh.",
 							 "A worker of each database does it; it needs wal_level = logical.",
 							 &tenancy_benchmarks, false, PGC_SIGHUP, 0, NULL, NULL, NULL);
+}
+
+/* Settings of capture and of the dirty set. */
+static void
+define_sync_settings(void)
+{
 	DefineCustomIntVariable("tenancy.bulk_actions", "Most operations in one bulk request.", NULL,
 							&tenancy_bulk_actions, 2000, 1, 100000, PGC_SIGHUP, 0, NULL, NULL,
 							NULL);
@@ -398,6 +404,7 @@ define_isolation_settings(void)
 void
 tenancy_guc_init(void)
 {
+	define_benchmark_settings();
 	define_sync_settings();
 	define_placement_settings();
 	define_redis_settings();

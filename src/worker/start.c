@@ -76,9 +76,9 @@ register_worker(BackgroundWorker *worker, BackgroundWorkerHandle **handle)
 bool
 worker_start(DatabaseShared *database, WorkerRole role, BackgroundWorkerHandle **handle)
 {
-	static const char *const types[] = {"pg_tenancy capture", "pg_tenancy search sink",
+	static const char *const types[] = {"pg_tenancy capture",	 "pg_tenancy search sink",
 										"pg_tenancy cache sink", "pg_tenancy statistics sink",
-										"pg_tenancy verify", "pg_tenancy cache inspector"};
+										"pg_tenancy verify",	 "pg_tenancy cache inspector"};
 	BackgroundWorker		 worker;
 	int32 extra[2] = {(int32) (database - tenancy_shared->databases), (int32) role};
 
