@@ -176,9 +176,10 @@ sketch_buckets_read(SketchReader *in, SketchBuckets *buckets, int64 *count)
 	double min = sketch_get_double(in);
 	double max = sketch_get_double(in);
 	uint64 zero;
+	uint64 more_than;
 	int64  all;
 
-	sketch_sum_apply(in, &buckets->sum);
+	sketch_sum_apply(in, &buckets->sum, &more_than);
 	zero = sketch_get_number(in);
 	if (in->failed || scale > SKETCH_SCALE_MAX || (flags & ~BOUNDS_INEXACT) || !isfinite(min) ||
 		!isfinite(max) || zero > SKETCH_COUNT_MAX)
@@ -197,5 +198,5 @@ sketch_buckets_read(SketchReader *in, SketchBuckets *buckets, int64 *count)
 	buckets->zero += zero;
 	buckets->bounds_inexact |= (flags & BOUNDS_INEXACT) != 0;
 	sketch_buckets_bounds(buckets, min, max);
-	return *count > 0 && min <= max;
+	return more_than < (uint64) *count && min <= max;
 }

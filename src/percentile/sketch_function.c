@@ -256,6 +256,9 @@ subtract(Sketch *sketch, Sketch *less)
 			refuse_subtraction();
 		if (sketch->buckets->used == 0 && sketch->buckets->zero == 0)
 			sketch->buckets = NULL; /* a list again, of none */
+		else if (!sketch_sum_fits(&sketch->buckets->sum,
+								  left - sketch->nan - sketch->infinite[0] - sketch->infinite[1]))
+			refuse_subtraction();
 	}
 	sketch->count = left;
 	return sketch;

@@ -13,6 +13,8 @@
 #define LIMB_BITS 32
 #define LOWEST_BIT (-1074)
 #define MANTISSA_BITS 52
+#define VALUE_LIMB 65 /* every value is below 2^18 of this limb */
+#define VALUE_BITS 18
 
 /* Moves carries, so that all limbs but the top one are within 32 bits. */
 void
@@ -150,14 +152,45 @@ sketch_sum_write(SketchWriter *out, const SketchSum *sum)
 		sketch_put_uint32(out, (uint32) absolute.limbs[i]);
 }
 
-/* Adds a sum that was written; fails if it is none. */
-void
-sketch_sum_apply(SketchReader *in, SketchSum *sum)
+/*
+ * How many values a sum needs at the least less one, each being below 2^1024: so sums that merging makes
+ * are as sound as those that it began with.  top: limbs from VALUE_LIMB on.  Fails if it is too large.
+ */
+static uint64
+least_count(SketchReader *in, const uint32 top[SKETCH_SUM_LIMBS - VALUE_LIMB])
 {
-	int n = sketch_get_byte(in);
-	int first;
-	int sign;
+	for (int i = 3; i < SKETCH_SUM_LIMBS - VALUE_LIMB; i++)
+		in->failed |= top[i] != 0;
+	in->failed |= top[2] >> VALUE_BITS != 0;
+	return (uint64) top[2] << (2 * LIMB_BITS - VALUE_BITS) |
+		   (uint64) top[1] << (LIMB_BITS - VALUE_BITS) | top[0] >> VALUE_BITS;
+}
 
+/* Whether so many values can have the sum. */
+bool
+sketch_sum_fits(const SketchSum *sum, int64 count)
+{
+	SketchSum	 absolute;
+	SketchReader in = {0};
+	uint32		 top[SKETCH_SUM_LIMBS - VALUE_LIMB];
+	bool		 negative;
+
+	(void) magnitude(sum, &absolute, &negative);
+	for (int i = 0; i < SKETCH_SUM_LIMBS - VALUE_LIMB; i++)
+		top[i] = (uint32) absolute.limbs[VALUE_LIMB + i];
+	return least_count(&in, top) < (uint64) count && !in.failed;
+}
+
+/* Adds a sum that was written; fails if it is none.  There are more values than *more_than. */
+void
+sketch_sum_apply(SketchReader *in, SketchSum *sum, uint64 *more_than)
+{
+	uint32 top[SKETCH_SUM_LIMBS - VALUE_LIMB] = {0};
+	int	   n = sketch_get_byte(in);
+	int	   first;
+	int	   sign;
+
+	*more_than = 0;
 	if (n == 0)
 		return;
 	first = sketch_get_byte(in);
@@ -165,7 +198,14 @@ sketch_sum_apply(SketchReader *in, SketchSum *sum)
 	if (first + n >= SKETCH_SUM_LIMBS)
 		in->failed = true;
 	for (int i = first; i < first + n && !in->failed; i++)
-		sum->limbs[i] += sign * (int64) sketch_get_uint32(in);
+	{
+		uint32 limb = sketch_get_uint32(in);
+
+		sum->limbs[i] += sign * (int64) limb;
+		if (i >= VALUE_LIMB)
+			top[i - VALUE_LIMB] = limb;
+	}
+	*more_than = least_count(in, top);
 	if (++sum->pending >= SKETCH_SUM_PENDING_MAX)
 		sketch_sum_carry(sum);
 }

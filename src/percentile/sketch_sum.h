@@ -26,7 +26,8 @@ extern void	  sketch_sum_carry(SketchSum *sum);
 extern void	  sketch_sum_merge(SketchSum *sum, const SketchSum *other, int sign);
 extern double sketch_sum_value(const SketchSum *sum);
 extern void	  sketch_sum_write(SketchWriter *out, const SketchSum *sum);
-extern void	  sketch_sum_apply(SketchReader *in, SketchSum *sum);
+extern void	  sketch_sum_apply(SketchReader *in, SketchSum *sum, uint64 *more_than);
+extern bool	  sketch_sum_fits(const SketchSum *sum, int64 count);
 
 /* Adds number * 2^shift at a limb, or takes it away. */
 static inline void
