@@ -216,6 +216,52 @@ SELECT min(h.count) >= 0 AS counts, sum(h.count), bool_and(h.low <= h.high) AS a
 SELECT min(h.count) >= 0 AS counts, sum(h.count) FROM
   (SELECT percentile_sketch(x, w) FROM (VALUES (0::float8, 9007199254740995), (1, 9007199254740995), (10, 1)) v (x, w)) s(k), sketch_histogram(k, 10) h;
 
+CREATE FUNCTION sk_accepts(text) RETURNS boolean LANGUAGE plpgsql AS $$
+BEGIN
+    RETURN $1::percentile_sketch IS NOT NULL;
+EXCEPTION WHEN invalid_text_representation THEN
+    RETURN false;
+END $$;
+-- a sum that no such values have is refused: merged it would make sketches that are none
+SELECT '\x010203e8060040140000000000004014000000000000014600ffffffff000001d49a04b0'::percentile_sketch;
+SELECT sketch_sum(percentile_sketch(1.7e308 * (-1) ^ (n % 3))) FROM generate_series(1, 3000) n;
+SELECT sketch_sum(k), k::text::percentile_sketch::text = k::text AS back, sketch_avg(sketch_subtract(k, k)) FROM (SELECT percentile_sketch(x * 1.7976931348623157e308, 1152921504606846) FROM generate_series(0.1, 1, 0.0005) x) s (k);
+-- several accuracies in a group: the coarsest, whoever has which rows
+CREATE TABLE sk_accuracy AS SELECT n, ln(n + 0.5) AS x, (ARRAY[0.01, 0.02, 0.005])[1 + n % 3] AS a FROM generate_series(1, 20000) n;
+ALTER TABLE sk_accuracy SET (parallel_workers = 2);
+ANALYZE sk_accuracy;
+CREATE TABLE sk_a AS SELECT percentile_sketch(x, a)::text AS k FROM sk_accuracy;
+SET max_parallel_workers_per_gather = 2; SET parallel_setup_cost = 0; SET parallel_tuple_cost = 0; SET min_parallel_table_scan_size = 0;
+INSERT INTO sk_a SELECT percentile_sketch(x, a)::text FROM sk_accuracy;
+RESET max_parallel_workers_per_gather; RESET parallel_setup_cost; RESET parallel_tuple_cost; RESET min_parallel_table_scan_size;
+INSERT INTO sk_a SELECT percentile_sketch(x, a ORDER BY a)::text FROM sk_accuracy;
+INSERT INTO sk_a SELECT percentile_sketch(x, 0.02)::text FROM sk_accuracy;
+SELECT count(DISTINCT k), min(sketch_accuracy(k::percentile_sketch)) FROM sk_a;
+-- min and max that are not in the outermost buckets, -0, and buckets of 0
+SELECT count(*) FILTER (WHERE sk_accepts(overlay(k PLACING substr(float8send(b)::text, 3) FROM f FOR 16))) AS accepted, count(*)
+FROM (SELECT percentile_sketch(n ^ 3)::text FROM generate_series(1, 2000) n) s (k), (VALUES (15, 1::float8), (15, 1.02), (15, 0.9), (15, 4e9), (31, 7.8e9), (31, 8.2e9), (31, 1.5), (15, '-0'), (31, '-0')) v (f, b);
+SELECT count(*) FROM (SELECT percentile_sketch(x)::text FROM (SELECT n * n * (ARRAY[-1, 0, 1, 1e200, -1e-200])[1 + n % m] FROM generate_series(1, 4000) n, generate_series(1, 5) m) v (x)) s (k) WHERE sk_accepts(k);
+-- nothing is taken away
+SELECT sketch_subtract(k, sketch_subtract(e, e))::text = k::text FROM (SELECT percentile_sketch(n ^ 3), percentile_sketch(n) FILTER (WHERE n = 1) FROM generate_series(1, 2000) n) s (k, e);
+-- between fractions that are one
+SELECT sketch_trimmed_avg(k, 0.9770003047290519, 0.977000304729052), sketch_trimmed_avg(k, 0, 1e-300), sketch_trimmed_avg(k, 0.99999999999999989, 1) FROM (SELECT percentile_sketch(n) FROM generate_series(1, 20) n) s (k);
+-- weights, a few values each
+SELECT count(DISTINCT k), min(sketch_count(k::percentile_sketch)) FROM (SELECT g % 2 AS same, percentile_sketch(n, 3)::text FROM generate_series(1, 30) n, generate_series(1, 100) g GROUP BY g) s (same, k);
+-- binary form there and back, and damaged
+\getenv abs_builddir PG_ABS_BUILDDIR
+\set file :abs_builddir '/results/sketch.bin'
+CREATE TABLE sk_binary AS SELECT percentile_sketch(x) AS k FROM unnest('{NaN,1,2.5}'::float8[]) x UNION ALL SELECT percentile_sketch(n ^ 1.5) FROM generate_series(1, 3000) n;
+CREATE TABLE sk_back (k percentile_sketch);
+COPY sk_binary TO :'file' (FORMAT binary);
+COPY sk_back FROM :'file' (FORMAT binary);
+SELECT count(*) FROM sk_binary a JOIN sk_back b ON a.k::text = b.k::text;
+COPY (SELECT set_byte(decode(substr(k::text, 3), 'hex'), 0, 2) FROM sk_binary) TO :'file' (FORMAT binary);
+COPY sk_back FROM :'file' (FORMAT binary);
+COPY (SELECT substr(decode(substr(k::text, 3), 'hex'), 1, 9) FROM sk_binary) TO :'file' (FORMAT binary);
+COPY sk_back FROM :'file' (FORMAT binary);
+DROP TABLE sk_accuracy, sk_a, sk_binary, sk_back;
+DROP FUNCTION sk_accepts;
+
 -- who may
 CREATE ROLE sk_nobody;
 SELECT has_function_privilege('sk_nobody', p.oid, 'EXECUTE') AS nobody, has_function_privilege('tenancy_app', p.oid, 'EXECUTE') AS app, count(*)

@@ -8,7 +8,7 @@
 #include "percentile/sketch.h"
 
 #define LIST_MAX 320 /* more than can be kept if they are no decimals */
-#define TABLE_FIRST_BITS 9
+#define TABLE_LEAST_BITS 4
 #define HASH_FACTOR UINT64CONST(0x9E3779B97F4A7C15)
 
 #define ST_SORT sort_pairs
@@ -203,12 +203,16 @@ add_to_table(Sketch *sketch, double value, int64 weight)
 static void
 end_list(Sketch *sketch)
 {
+	int bits = TABLE_LEAST_BITS;
+
 	if (sketch->used == LIST_MAX && is_too_large(sketch))
 	{
 		sketch_to_buckets(sketch);
 		return;
 	}
-	sketch->table = make_table(sketch->context, TABLE_FIRST_BITS);
+	while (sketch->used >= UINT32_C(3) << (bits - 2))
+		bits++;
+	sketch->table = make_table(sketch->context, bits);
 	for (int i = 0; i < sketch->used; i++)
 		add_to_table(sketch, sketch->values[i], 1);
 	free_list_of(sketch);

@@ -14,7 +14,7 @@ CREATE TYPE @extschema@.percentile_sketch (
     RECEIVE = tenancy.percentile_sketch_recv, SEND = tenancy.percentile_sketch_send,
     INTERNALLENGTH = VARIABLE, STORAGE = extended, ALIGNMENT = int4
 );
-COMMENT ON TYPE @extschema@.percentile_sketch IS 'Many values in at most a few kB: all of them while they take no more than 2,400 bytes, then how many are in each of at most 2,048 buckets (more if finer than 0.5 %), within the relative error asked for. Equal values and accuracy give equal bytes, in whatever order they were added or merged, on every platform. Text form: \x and hexadecimal digits';
+COMMENT ON TYPE @extschema@.percentile_sketch IS 'Many values in at most a few kB: all of them while they take no more than 2,400 bytes, then how many are in each of at most 2,048 buckets (more if finer than 0.542 %, or where even a factor of two a bucket is not enough), within the relative error asked for; values below 1e-321 may be off by more. Equal values and accuracy give equal bytes, in whatever order they were added or merged, on every platform. Text form: \x and hexadecimal digits';
 
 -- A row: a value, a weight, an accuracy.
 CREATE FUNCTION tenancy.percentile_sketch_add(internal, float8) RETURNS internal LANGUAGE c IMMUTABLE PARALLEL SAFE
@@ -64,7 +64,7 @@ BEGIN
         ('value numeric, weight int4', 'numeric, int4'), ('value numeric, weight int8', 'numeric, int8'),
         ('value numeric, weight int8, accuracy float8', 'numeric, int8, float8')) t (arguments, types) LOOP
         EXECUTE format('CREATE AGGREGATE @extschema@.percentile_sketch(%s) (SFUNC = tenancy.percentile_sketch_add, STYPE = internal, SSPACE = 1024, FINALFUNC = tenancy.percentile_sketch_final, COMBINEFUNC = tenancy.percentile_sketch_combine, SERIALFUNC = tenancy.percentile_sketch_serialize, DESERIALFUNC = tenancy.percentile_sketch_deserialize, PARALLEL = SAFE)', f.arguments);
-        EXECUTE format('COMMENT ON AGGREGATE @extschema@.percentile_sketch(%s) IS %L', f.arguments, 'A sketch of the values. weight: how often a value counts; rows of weight 0 or null, and null values, do not. accuracy: relative error of an answer at most (default 0.01), from 0.0014 to 0.3. Null without a value. Errors: 22003 accuracy out of range or more than 2^61 values, 22023 negative weight or another accuracy within a group, 22004 accuracy is null');
+        EXECUTE format('COMMENT ON AGGREGATE @extschema@.percentile_sketch(%s) IS %L', f.arguments, 'A sketch of the values. weight: how often a value counts; rows of weight 0 or null, and null values, do not. accuracy: relative error of an answer at most (default 0.01), from 0.0014 to 0.3; of several in a group the coarsest. Null without a value. Errors: 22003 accuracy out of range or more than 2^61 values, 22023 negative weight, 22004 accuracy is null');
         EXECUTE format('REVOKE ALL ON FUNCTION @extschema@.percentile_sketch(%s) FROM PUBLIC', f.types);
         EXECUTE format('GRANT EXECUTE ON FUNCTION @extschema@.percentile_sketch(%s) TO tenancy_app, tenancy_operator, tenancy_admin', f.types);
     END LOOP;
@@ -76,7 +76,7 @@ CREATE AGGREGATE @extschema@.percentile_sketch_merge(sketch @extschema@.percenti
     COMBINEFUNC = tenancy.percentile_sketch_combine, SERIALFUNC = tenancy.percentile_sketch_serialize,
     DESERIALFUNC = tenancy.percentile_sketch_deserialize, PARALLEL = SAFE
 );
-COMMENT ON AGGREGATE @extschema@.percentile_sketch_merge(@extschema@.percentile_sketch) IS 'The sketch of all values of the sketches: the same bytes as if it had been made of the values, in any order; of the coarsest accuracy. Null without a sketch';
+COMMENT ON AGGREGATE @extschema@.percentile_sketch_merge(@extschema@.percentile_sketch) IS 'The sketch of all values of the sketches: the same bytes as if it had been made of the values, in any order, if none was subtracted; of the coarsest accuracy. Null without a sketch';
 
 CREATE FUNCTION @extschema@.sketch_percentile(sketch @extschema@.percentile_sketch, fraction float8) RETURNS float8 LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE
 AS 'MODULE_PATHNAME', 'sketch_percentile';
@@ -104,13 +104,13 @@ AS 'MODULE_PATHNAME', 'sketch_avg';
 COMMENT ON FUNCTION @extschema@.sketch_avg(@extschema@.percentile_sketch) IS 'sketch_sum divided by sketch_count. Null for an empty sketch';
 CREATE FUNCTION @extschema@.sketch_trimmed_avg(sketch @extschema@.percentile_sketch, low float8, high float8) RETURNS float8 LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE
 AS 'MODULE_PATHNAME', 'sketch_trimmed_avg';
-COMMENT ON FUNCTION @extschema@.sketch_trimmed_avg(@extschema@.percentile_sketch, float8, float8) IS 'Average of the values between two fractions of them in their order, values at the edges counting in part; exact while sketch_accuracy is 0. Null for an empty sketch. Errors: 22003 a fraction not within 0 and 1, 22023 low is not below high';
+COMMENT ON FUNCTION @extschema@.sketch_trimmed_avg(@extschema@.percentile_sketch, float8, float8) IS 'Average of the values between two fractions of them in their order, values at the edges counting in part, in double precision; the value between fractions that are too near to have any between them. Null for an empty sketch. Errors: 22003 a fraction not within 0 and 1, 22023 low is not below high';
 CREATE FUNCTION @extschema@.sketch_accuracy(sketch @extschema@.percentile_sketch) RETURNS float8 LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE
 AS 'MODULE_PATHNAME', 'sketch_accuracy';
 COMMENT ON FUNCTION @extschema@.sketch_accuracy(@extschema@.percentile_sketch) IS 'Relative error that answers may have: 0 while all values are kept, then what was asked for; more only if the values need more buckets than there may be';
 CREATE FUNCTION @extschema@.sketch_subtract(sketch @extschema@.percentile_sketch, less @extschema@.percentile_sketch) RETURNS @extschema@.percentile_sketch LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE
 AS 'MODULE_PATHNAME', 'sketch_subtract';
-COMMENT ON FUNCTION @extschema@.sketch_subtract(@extschema@.percentile_sketch, @extschema@.percentile_sketch) IS 'The sketch without the values of another one, which all have to be in it. Buckets stay buckets, however few values are left. Error 22023: it has not all of them';
+COMMENT ON FUNCTION @extschema@.sketch_subtract(@extschema@.percentile_sketch, @extschema@.percentile_sketch) IS 'The sketch without the values of another one, which all have to be in it; of buckets it is known only whether they have as many values. Buckets stay buckets, however few values are left. Error 22023: it has not all of them';
 CREATE FUNCTION @extschema@.sketch_histogram(sketch @extschema@.percentile_sketch, parts int DEFAULT 10,
     OUT part int, OUT low float8, OUT high float8, OUT count bigint, OUT share float8) RETURNS SETOF record LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE ROWS 10
 AS 'MODULE_PATHNAME', 'sketch_histogram';

@@ -49,11 +49,11 @@ state_of(FunctionCallInfo fcinfo, int argument)
 		return first_state(fcinfo, argument);
 	sketch = (Sketch *) PG_GETARG_POINTER(0);
 	if (argument > 0 && unlikely(accuracy_of(fcinfo, argument) != sketch->asked))
-		ereport(
-			ERROR,
-			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-			 errmsg(
-				 "the accuracy of a percentile_sketch must be the same in all rows of a group")));
+	{
+		/* the coarsest of all, as in a merge: it does not matter which rows a worker had */
+		sketch->asked = PG_GETARG_FLOAT8(argument);
+		sketch_set_accuracy(sketch, sketch_check_accuracy(sketch->asked));
+	}
 	return sketch;
 }
 

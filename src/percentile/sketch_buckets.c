@@ -210,11 +210,22 @@ subtract_side(SketchBuckets *buckets, int side, const SketchSide *less, int shif
 	return true;
 }
 
-/* The two magnitudes between which a side's values are; false: it has none. */
-static bool
-side_bounds(const SketchBuckets *buckets, int side, double *low, double *high)
+/* Magnitudes of a side's outermost buckets. */
+typedef struct SideBounds
 {
-	SketchWalk walk;
+	bool   any;
+	double low; /* of the first one */
+	double low_end;
+	double high_start; /* of the last one */
+	double high;
+} SideBounds;
+
+/* Between which magnitudes a side's values are. */
+static SideBounds
+side_bounds(const SketchBuckets *buckets, int side)
+{
+	SideBounds bounds = {0};
+	SketchWalk walk = {0};
 	int		   first = -1;
 
 	sketch_walk_start(&walk, &buckets->sides[side]);
@@ -224,30 +235,31 @@ side_bounds(const SketchBuckets *buckets, int side, double *low, double *high)
 			first = walk.bucket;
 	}
 	if (first < 0)
-		return false;
-	*low = sketch_bucket_start(first, buckets->scale);
-	*high = sketch_bucket_start(walk.bucket + 1, buckets->scale);
-	return true;
+		return bounds;
+	bounds.any = true;
+	bounds.low = sketch_bucket_start(first, buckets->scale);
+	bounds.low_end = sketch_bucket_start(first + 1, buckets->scale);
+	bounds.high_start = sketch_bucket_start(walk.bucket, buckets->scale);
+	bounds.high = sketch_bucket_start(walk.bucket + 1, buckets->scale);
+	return bounds;
 }
 
 /* After values were taken away, the others are within the buckets that are left, and what min and max were. */
 static void
 narrow_bounds(SketchBuckets *buckets)
 {
-	double low[2] = {0};
-	double high[2] = {0};
-	bool   below = side_bounds(buckets, 0, &low[0], &high[0]);
-	bool   above = side_bounds(buckets, 1, &low[1], &high[1]);
+	SideBounds below = side_bounds(buckets, 0);
+	SideBounds above = side_bounds(buckets, 1);
 
 	buckets->bounds_inexact = true;
-	if (below)
-		buckets->min = Max(buckets->min, -high[0]);
+	if (below.any)
+		buckets->min = Max(buckets->min, -below.high);
 	else
-		buckets->min = Max(buckets->min, buckets->zero > 0 || !above ? 0 : low[1]);
-	if (above)
-		buckets->max = Min(buckets->max, high[1]);
+		buckets->min = Max(buckets->min, buckets->zero > 0 ? 0 : above.low);
+	if (above.any)
+		buckets->max = Min(buckets->max, above.high);
 	else
-		buckets->max = Min(buckets->max, buckets->zero > 0 || !below ? 0 : -low[0]);
+		buckets->max = Min(buckets->max, buckets->zero > 0 ? 0 : -below.low);
 }
 
 /* Takes values away; false: some were not there. */
@@ -266,16 +278,22 @@ sketch_buckets_subtract(SketchBuckets *buckets, const SketchBuckets *less)
 	return true;
 }
 
-/* Whether min and max are in the outermost buckets. */
+/* Whether min and max can be those of the values: in the outermost buckets, if none were taken away. */
 bool
 sketch_buckets_sound(const SketchBuckets *buckets)
 {
-	double low[2] = {0};
-	double high[2] = {0};
-	bool   below = side_bounds(buckets, 0, &low[0], &high[0]);
-	bool   above = side_bounds(buckets, 1, &low[1], &high[1]);
-	double least = below ? -high[0] : buckets->zero > 0 ? 0 : low[1];
-	double most = above ? high[1] : buckets->zero > 0 ? 0 : -low[0];
+	SideBounds below = side_bounds(buckets, 0);
+	SideBounds above = side_bounds(buckets, 1);
+	bool	   zero = buckets->zero > 0;
+	double	   least = below.any ? -below.high : zero ? 0 : above.low;
+	double	   least_end = below.any ? -below.high_start : zero ? 0 : above.low_end;
+	double	   most_start = above.any ? above.high_start : zero ? 0 : -below.low_end;
+	double	   most = above.any ? above.high : zero ? 0 : -below.low;
 
+	if ((buckets->min == 0 && signbit(buckets->min)) ||
+		(buckets->max == 0 && signbit(buckets->max)))
+		return false; /* -0 is no value */
+	if (!buckets->bounds_inexact && (buckets->min > least_end || buckets->max < most_start))
+		return false;
 	return buckets->min >= least && buckets->max <= most && buckets->min <= buckets->max;
 }

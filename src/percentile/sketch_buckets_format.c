@@ -153,6 +153,8 @@ get_side(SideReader *reader)
 		return false;
 	if (runs > 0)
 		reader->bucket = at_most(sketch_get_number(in), limit);
+	if (runs > 0 && reader->bucket < INT64CONST(1) << reader->scale)
+		return false; /* that of 0 */
 	for (uint64 i = 0; i < runs; i++)
 	{
 		int64 length;

@@ -152,7 +152,7 @@ sketch_get_values(SketchReader *in, Sketch *sketch, uint8 kind)
 
 	if (scale > SCALE_MAX || n > (uint64) (in->end - in->at))
 		return false;
-	values = palloc(sizeof(double) * (n + 1));
+	values = palloc_extended(sizeof(double) * (n + 1), MCXT_ALLOC_HUGE);
 	if ((kind & SKETCH_KIND) == SKETCH_KIND_DECIMALS)
 		get_decimals(in, values, n, scale);
 	else

@@ -240,7 +240,9 @@ subtract(Sketch *sketch, Sketch *less)
 
 	sketch_set_accuracy(sketch, less->accuracy);
 	subtract_rare(sketch, less);
-	if (sketch->buckets == NULL && less->buckets == NULL)
+	if (less->count == less->nan + less->infinite[0] + less->infinite[1])
+		; /* nothing else is taken away: min and max stay exact */
+	else if (sketch->buckets == NULL && less->buckets == NULL)
 		sketch = subtract_values(sketch, less);
 	else
 	{

@@ -207,13 +207,15 @@ sketch_runs_below(const SketchRuns *runs, double value, bool also_equal)
 	return below;
 }
 
-/* Average of what is between two positions, from 0 to the count of all. */
+/* Average of what is between two positions, from 0 to the count of all; the value there if they are one. */
 double
 sketch_runs_average(const SketchRuns *runs, double from, double to)
 {
 	double sum = 0;
 	double start = 0;
 
+	if (to <= from)
+		return sketch_runs_percentile(runs, Min(from / runs->count, 1));
 	for (int i = 0; i < runs->n; i++)
 	{
 		const SketchRun *run = &runs->runs[i];
