@@ -150,13 +150,13 @@ is_too_large(const Sketch *sketch)
 void
 sketch_to_buckets(Sketch *sketch)
 {
-	int			n;
-	SketchPair *pairs = sketch_pairs(sketch, &n);
+	const SketchTable *table = sketch->table;
 
 	sketch->buckets = sketch_buckets_new(sketch->context, sketch->accuracy);
-	for (int i = 0; i < n; i++)
-		sketch_buckets_add(sketch->buckets, pairs[i].value, pairs[i].count);
-	pfree(pairs);
+	for (uint32 i = 0; table != NULL && i < UINT32_C(1) << table->bits; i++)
+		if (table->slots[i].count != 0)
+			sketch_buckets_add(sketch->buckets, table->slots[i].value, table->slots[i].count);
+	sketch_buckets_add_many(sketch->buckets, sketch->values, sketch->used);
 	free_table(sketch);
 	free_list_of(sketch);
 }

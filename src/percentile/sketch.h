@@ -34,18 +34,19 @@ typedef struct SketchTable
 /* A list first, then a table of different values, then buckets. */
 typedef struct Sketch
 {
-	MemoryContext  context;
-	int			   accuracy; /* as asked for, in 1/100000; 0: not said yet */
-	int			   room;
-	int			   used;
-	double		   asked;  /* accuracy as the aggregate's argument has it */
-	double		  *values; /* the list */
-	SketchTable	  *table;
-	SketchBuckets *buckets;
-	int64		   count; /* of all */
-	int64		   nan;
-	int64		   infinite[2]; /* -infinity, infinity */
-	double		   inline_values[SKETCH_INLINE_VALUES];
+	MemoryContext	context;
+	int				accuracy; /* as asked for, in 1/100000; 0: not said yet */
+	int				room;
+	int				used;
+	double			asked;	/* accuracy as the aggregate's argument has it */
+	double		   *values; /* the list */
+	SketchTable	   *table;
+	SketchBuckets  *buckets;
+	int64			count; /* of all */
+	int64			nan;
+	struct varlena *only;		 /* not read yet: the only sketch that was merged */
+	int64			infinite[2]; /* -infinity, infinity */
+	double			inline_values[SKETCH_INLINE_VALUES];
 } Sketch;
 
 /* Why a sketch's bytes were looked at: what an error says. */

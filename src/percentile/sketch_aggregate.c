@@ -102,12 +102,19 @@ static Sketch *
 apply(FunctionCallInfo fcinfo, const struct varlena *bytes)
 {
 	Sketch *sketch;
+	Size	n = VARSIZE_ANY_EXHDR(bytes);
 
 	if (!PG_ARGISNULL(0))
+	{
 		sketch = (Sketch *) PG_GETARG_POINTER(0);
-	else
-		sketch = sketch_new(percentile_agg_context(fcinfo), 0);
-	sketch_apply(sketch, bytes, SKETCH_STORED);
+		sketch_apply(sketch, bytes, SKETCH_STORED);
+		return sketch;
+	}
+	/* a group of one sketch is that sketch */
+	sketch = sketch_new(percentile_agg_context(fcinfo), 0);
+	sketch->only = MemoryContextAlloc(sketch->context, VARHDRSZ + n);
+	SET_VARSIZE(sketch->only, VARHDRSZ + n);
+	memcpy(VARDATA(sketch->only), VARDATA_ANY(bytes), n);
 	return sketch;
 }
 

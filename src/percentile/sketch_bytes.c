@@ -47,18 +47,16 @@ sketch_put_number(SketchWriter *out, uint64 value)
 	sketch_put_byte(out, value);
 }
 
-/* Appends up to 32 bits. */
-static void
+/* Appends up to 32 bits; fewer than 32 of all are kept back. */
+static inline void
 put_bits(SketchWriter *out, uint64 value, int n)
 {
 	out->bits = (out->bits << n) | value;
 	out->nbits += n;
-	while (out->nbits >= 8)
-	{
-		out->nbits -= 8;
-		sketch_put_byte(out, out->bits >> out->nbits);
-	}
-	out->bits &= (UINT64CONST(1) << out->nbits) - 1;
+	if (out->nbits < 32)
+		return;
+	out->nbits -= 32;
+	sketch_put_uint32(out, (uint32) (out->bits >> out->nbits));
 }
 
 /* A number below 2^63 in bits: about usual_bits + 1 of them if it has no more than these (exponential Golomb). */
@@ -69,6 +67,11 @@ sketch_put_short(SketchWriter *out, uint64 value, int usual_bits)
 	int	   length = pg_leftmost_one_pos64(code) + 1;
 	int	   zeros = length - usual_bits - 1;
 
+	if (likely(zeros + length <= 32))
+	{
+		put_bits(out, code, zeros + length);
+		return;
+	}
 	for (; zeros > 32; zeros -= 32)
 		put_bits(out, 0, 32);
 	put_bits(out, 0, zeros);
@@ -77,12 +80,14 @@ sketch_put_short(SketchWriter *out, uint64 value, int usual_bits)
 	put_bits(out, code & PG_UINT32_MAX, Min(length, 32));
 }
 
-/* Fills the last byte. */
+/* Writes what was kept back, and fills the last byte. */
 void
 sketch_end_bits(SketchWriter *out)
 {
-	if (out->nbits > 0)
-		put_bits(out, 0, 8 - out->nbits);
+	for (; out->nbits > 0; out->nbits -= 8)
+		sketch_put_byte(out, out->nbits >= 8 ? out->bits >> (out->nbits - 8)
+											 : out->bits << (8 - out->nbits));
+	out->nbits = 0;
 }
 
 /* Whether so many bytes are there. */

@@ -205,6 +205,17 @@ get_rare(SketchReader *in, Sketch *sketch)
 	return all > 0;
 }
 
+/* Reads the only sketch of a merge, as it is one of several now. */
+static void
+apply_only(Sketch *sketch)
+{
+	struct varlena *only = sketch->only;
+
+	sketch->only = NULL;
+	sketch_apply(sketch, only, SKETCH_STORED);
+	pfree(only);
+}
+
 /* The sketch as a value of its type; a list or table that is too large becomes buckets first. */
 struct varlena *
 sketch_write(Sketch *sketch)
@@ -214,6 +225,9 @@ sketch_write(Sketch *sketch)
 	int			 n;
 	int			 start;
 
+	if (sketch->only != NULL)
+		return (struct varlena *) memcpy(palloc(VARSIZE(sketch->only)), sketch->only,
+										 VARSIZE(sketch->only));
 	initStringInfo(&out.out);
 	appendStringInfoSpaces(&out.out, VARHDRSZ);
 	sketch_put_byte(&out, VERSION);
@@ -282,6 +296,8 @@ sketch_apply(Sketch *sketch, const struct varlena *bytes, SketchSource source)
 
 	in.end = in.at + VARSIZE_ANY_EXHDR(bytes);
 	CHECK_FOR_INTERRUPTS();
+	if (sketch->only != NULL)
+		apply_only(sketch);
 	if (sketch_get_byte(&in) != VERSION)
 		refuse(source, "It is of another version.");
 	kind = sketch_get_byte(&in);
