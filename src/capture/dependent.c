@@ -91,6 +91,7 @@ add_dependent(CaptureRelation *info, Relation relation, Relation table, HeapTupl
 	CaptureDependent *dependent;
 	MemoryContext	  old;
 
+	sinks &= ~(1 << SINK_STATISTICS); /* these are of the rows themselves */
 	if (sinks == 0)
 		return;
 	old = MemoryContextSwitchTo(capture_relation_memory(info));
