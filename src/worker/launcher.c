@@ -140,8 +140,8 @@ warn_no_room(void)
 	if (!room_warned)
 		ereport(WARNING, (errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
 						  errmsg("out of background worker slots"),
-						  errhint("Raise max_worker_processes: pg_tenancy needs one and four for "
-								  "each database, five with tenancy.benchmarks.")));
+						  errhint("Raise max_worker_processes: pg_tenancy needs one and five for "
+								  "each database, six with tenancy.benchmarks.")));
 	room_warned = true;
 }
 

@@ -34,8 +34,8 @@ sub add_tenants
 
 sub agrees { return all_agree($node, shift, $search, @_) }
 
-# Workers in databases; the launcher has none.
-sub workers { return $node->safe_psql('postgres', "SELECT count(*) FROM pg_stat_activity WHERE backend_type LIKE 'pg_tenancy%' AND backend_type <> 'pg_tenancy launcher'") }
+# Workers in databases that are always there; the launcher has none.
+sub workers { return $node->safe_psql('postgres', "SELECT count(*) FROM pg_stat_activity WHERE backend_type LIKE 'pg_tenancy%' AND backend_type NOT IN ('pg_tenancy launcher', 'pg_tenancy cache inspector')") }
 sub slots { return $node->safe_psql('postgres', 'SELECT count(*) FROM pg_replication_slots') }
 
 # The number of databases that are synced.
