@@ -1,25 +1,20 @@
 /*
  * blueprint.c
- *		tenant_blueprint_add, and reading a blueprint and running its steps.
+ *		Reading a blueprint and running its steps.
  */
 #include "postgres.h"
 
 #include "catalog/pg_type.h"
-#include "fmgr.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
-#include "utils/fmgrprotos.h"
+#include "utils/datum.h"
 #include "utils/syscache.h"
 
-#include "common/args.h"
 #include "common/errors.h"
-#include "common/ident.h"
 #include "common/spi.h"
 #include "sync/sync_table.h"
 #include "tenant/blueprint.h"
-#include "tenant/tenant.h"
-
-PG_FUNCTION_INFO_V1(tenant_blueprint_add);
+#include "tenant/statement.h"
 
 /* What an error in a step is reported with. */
 typedef struct StepContext
@@ -27,6 +22,7 @@ typedef struct StepContext
 	const char *blueprint;
 	const char *tenant;
 	int64		version;
+	bool		down;
 } StepContext;
 
 /* Owner of a blueprint, which cannot change until the end of the transaction. */
@@ -52,8 +48,8 @@ blueprint_load(const char *name, Blueprint *out)
 
 	out->name = name;
 	out->owner = existing_owner(name);
-	tenancy_spi_exec("SELECT version, sql, checksum FROM tenancy.blueprint_step"
-					 " WHERE blueprint = $1 ORDER BY version",
+	tenancy_spi_exec("SELECT version, sql, checksum, down, transactional"
+					 " FROM tenancy.blueprint_step WHERE blueprint = $1 ORDER BY version",
 					 1, types, values, NULL);
 	out->nsteps = SPI_processed;
 	out->steps = palloc(sizeof(BlueprintStep) * (out->nsteps + 1));
@@ -62,7 +58,31 @@ blueprint_load(const char *name, Blueprint *out)
 		out->steps[i].version = tenancy_spi_int64(i, 1);
 		out->steps[i].sql = tenancy_spi_text(i, 2);
 		out->steps[i].checksum = tenancy_spi_datum(i, 3, &isnull);
+		out->steps[i].down = tenancy_spi_text(i, 4);
+		out->steps[i].transactional = DatumGetBool(tenancy_spi_datum(i, 5, &isnull));
 	}
+}
+
+/* A blueprint that lives on in the current memory context. */
+Blueprint *
+blueprint_copy(const Blueprint *from)
+{
+	Blueprint *to = palloc(sizeof(Blueprint));
+
+	to->name = pstrdup(from->name);
+	to->owner = from->owner;
+	to->nsteps = from->nsteps;
+	to->steps = palloc(sizeof(BlueprintStep) * (from->nsteps + 1));
+	for (int i = 0; i < from->nsteps; i++)
+	{
+		const BlueprintStep *step = &from->steps[i];
+
+		to->steps[i] = *step;
+		to->steps[i].sql = pstrdup(step->sql);
+		to->steps[i].down = step->down ? pstrdup(step->down) : NULL;
+		to->steps[i].checksum = datumCopy(step->checksum, false, -1);
+	}
+	return to;
 }
 
 /* Highest version, 0 if there is no step. */
@@ -78,8 +98,12 @@ step_error_context(void *arg)
 {
 	StepContext *context = arg;
 
-	errcontext("step " INT64_FORMAT " of blueprint \"%s\" for tenant \"%s\"", context->version,
-			   context->blueprint, context->tenant);
+	if (context->down)
+		errcontext("down of step " INT64_FORMAT " of blueprint \"%s\" for tenant \"%s\"",
+				   context->version, context->blueprint, context->tenant);
+	else
+		errcontext("step " INT64_FORMAT " of blueprint \"%s\" for tenant \"%s\"", context->version,
+				   context->blueprint, context->tenant);
 }
 
 /* Makes the table that records which steps a tenant has. */
@@ -93,7 +117,7 @@ create_migrations_table(const char *schema)
 								quote_identifier(schema)));
 }
 
-/* Records a step; the table is the blueprint owner's, so only that role may write to it. */
+/* Notes that a step was run; the table is the blueprint owner's, so only that role may write to it. */
 static void
 record_step(const BlueprintStep *step, const char *schema)
 {
@@ -106,122 +130,104 @@ record_step(const BlueprintStep *step, const char *schema)
 					 2, types, values, NULL);
 }
 
-/* Runs one step; pg_temp is last, lest the caller's temporary tables be mistaken for ours. */
+/* Notes that a step was taken back. */
 static void
-run_step(Oid owner, const BlueprintStep *step, const char *schema)
+unrecord_step(const BlueprintStep *step, const char *schema)
+{
+	Oid	  types[] = {INT8OID};
+	Datum values[] = {Int64GetDatum(step->version)};
+
+	tenancy_spi_exec(
+		psprintf("DELETE FROM %s.schema_migrations WHERE version = $1", quote_identifier(schema)),
+		1, types, values, NULL);
+}
+
+/* Notes that a step was run or taken back, as the blueprint's owner. */
+void
+blueprint_note_step(const Blueprint *blueprint, const BlueprintStep *step, const char *schema,
+					bool down)
 {
 	SpiScope scope;
 
-	tenancy_spi_begin_as_role(&scope, owner,
-							  psprintf("%s, public, pg_temp", quote_identifier(schema)));
-	tenancy_spi_script(step->sql);
-	record_step(step, schema);
+	tenancy_spi_begin_as_role(&scope, blueprint->owner, "pg_catalog, pg_temp");
+	if (down)
+		unrecord_step(step, schema);
+	else
+		record_step(step, schema);
 	tenancy_spi_end(&scope);
+}
+
+/* search_path of a step; pg_temp is last, lest the caller's temporary tables be mistaken for ours. */
+char *
+blueprint_search_path(const char *schema)
+{
+	return psprintf("%s, public, pg_temp", quote_identifier(schema));
+}
+
+/* Runs one step, or what takes it back. */
+static void
+run_step(const Blueprint *blueprint, const BlueprintStep *step, const char *schema, bool down)
+{
+	const char *sql = down ? step->down : step->sql;
+	SpiScope	scope;
+
+	if (sql == NULL)
+		ereport(ERROR, (errcode(ERRCODE_TENANCY_BLUEPRINT),
+						errmsg("step " INT64_FORMAT " of blueprint \"%s\" has no down",
+							   step->version, blueprint->name)));
+	tenancy_spi_begin_as_role(&scope, blueprint->owner, blueprint_search_path(schema));
+	if (step->transactional)
+		tenancy_spi_script(sql);
+	else
+		statement_run_inside(sql);
+	tenancy_spi_end(&scope);
+	blueprint_note_step(blueprint, step, schema, down);
+}
+
+/* The step that is the n-th to be run, or taken back, from one version to another; NULL if there is none. */
+const BlueprintStep *
+blueprint_step_between(const Blueprint *blueprint, int64 from, int64 to, int n)
+{
+	bool down = to < from;
+	int	 seen = 0;
+
+	for (int i = 0; i < blueprint->nsteps; i++)
+	{
+		const BlueprintStep *step = &blueprint->steps[down ? blueprint->nsteps - 1 - i : i];
+
+		if (step->version > Min(from, to) && step->version <= Max(from, to) && seen++ == n)
+			return step;
+	}
+	return NULL;
+}
+
+/* Takes a tenant from one version to another, up or down, as the blueprint's owner. */
+void
+blueprint_migrate(const Blueprint *blueprint, const char *tenant, const char *schema, int64 from,
+				  int64 to)
+{
+	StepContext			 context = {blueprint->name, tenant, 0, to < from};
+	ErrorContextCallback callback = {error_context_stack, step_error_context, &context};
+	const BlueprintStep *step;
+
+	error_context_stack = &callback;
+	for (int i = 0; (step = blueprint_step_between(blueprint, from, to, i)) != NULL; i++)
+	{
+		CHECK_FOR_INTERRUPTS();
+		context.version = step->version;
+		run_step(blueprint, step, schema, context.down);
+	}
+	error_context_stack = callback.previous;
 }
 
 /* Runs all steps in a tenant's new schema, as the blueprint's owner. */
 void
 blueprint_apply(const Blueprint *blueprint, const char *tenant, const char *schema)
 {
-	StepContext			 context = {blueprint->name, tenant, 0};
-	ErrorContextCallback callback = {error_context_stack, step_error_context, &context};
-	SpiScope			 scope;
+	SpiScope scope;
 
 	tenancy_spi_begin_as_role(&scope, blueprint->owner, "pg_catalog, pg_temp");
 	create_migrations_table(schema);
 	tenancy_spi_end(&scope);
-
-	error_context_stack = &callback;
-	for (int i = 0; i < blueprint->nsteps; i++)
-	{
-		CHECK_FOR_INTERRUPTS();
-		context.version = blueprint->steps[i].version;
-		run_step(blueprint->owner, &blueprint->steps[i], schema);
-	}
-	error_context_stack = callback.previous;
-}
-
-/* Makes a blueprint that is not there yet. */
-static void
-ensure_blueprint(const char *name, Oid owner)
-{
-	Oid	  types[] = {TEXTOID, OIDOID};
-	Datum values[] = {CStringGetTextDatum(name), ObjectIdGetDatum(owner)};
-
-	tenancy_lock_name("blueprint", name);
-	tenancy_spi_exec("INSERT INTO tenancy.blueprint (name, owner)"
-					 " SELECT $1, $2 WHERE NOT EXISTS"
-					 " (SELECT FROM tenancy.blueprint WHERE name = $1)",
-					 2, types, values, NULL);
-}
-
-/* True if the step is there already; refuses another text, and a version below the highest. */
-static bool
-step_exists(const char *blueprint, int64 version, Datum checksum)
-{
-	Oid	  types[] = {TEXTOID, INT8OID, BYTEAOID};
-	Datum values[] = {CStringGetTextDatum(blueprint), Int64GetDatum(version), checksum};
-	bool  isnull;
-
-	tenancy_spi_exec("SELECT max(version), bool_or(version = $2),"
-					 " bool_or(version = $2 AND checksum = $3)"
-					 " FROM tenancy.blueprint_step WHERE blueprint = $1",
-					 3, types, values, NULL);
-	if (DatumGetBool(tenancy_spi_datum(0, 3, &isnull)) && !isnull)
-		return true;
-	if (DatumGetBool(tenancy_spi_datum(0, 2, &isnull)) && !isnull)
-		ereport(ERROR, (errcode(ERRCODE_TENANCY_BLUEPRINT),
-						errmsg("step " INT64_FORMAT " of blueprint \"%s\" exists with another text",
-							   version, blueprint),
-						errhint("Steps never change; add a step with a higher version.")));
-	if (tenancy_spi_int64(0, 1) >= version)
-		ereport(ERROR, (errcode(ERRCODE_TENANCY_BLUEPRINT),
-						errmsg("version " INT64_FORMAT " of blueprint \"%s\" is not above the "
-							   "highest, " INT64_FORMAT,
-							   version, blueprint, tenancy_spi_int64(0, 1))));
-	return false;
-}
-
-/* Writes a step. */
-static void
-insert_step(const char *blueprint, int64 version, Datum sql, Datum checksum)
-{
-	Oid	  types[] = {TEXTOID, INT8OID, TEXTOID, BYTEAOID};
-	Datum values[] = {CStringGetTextDatum(blueprint), Int64GetDatum(version), sql, checksum};
-
-	tenancy_spi_exec("INSERT INTO tenancy.blueprint_step (blueprint, version, sql, checksum)"
-					 " VALUES ($1, $2, $3, $4)",
-					 4, types, values, NULL);
-}
-
-/* Adds a step to a blueprint, which the first one makes. */
-Datum
-tenant_blueprint_add(PG_FUNCTION_ARGS)
-{
-	Oid		 caller = GetUserId();
-	char	*blueprint = tenancy_arg_text(fcinfo, 0, "blueprint");
-	int64	 version;
-	Datum	 sql, checksum;
-	SpiScope scope;
-
-	tenancy_arg_required(fcinfo, 1, "version");
-	tenancy_arg_required(fcinfo, 2, "sql");
-	version = PG_GETARG_INT64(1);
-	sql = PointerGetDatum(PG_GETARG_TEXT_PP(2));
-	tenancy_check_name("blueprint", blueprint);
-	if (version < 1)
-		ereport(ERROR, (errcode(ERRCODE_TENANCY_BLUEPRINT), errmsg("version must be above 0")));
-	checksum = DirectFunctionCall1(sha256_bytea, sql);
-
-	tenancy_spi_begin_as_owner(&scope);
-	ensure_blueprint(blueprint, caller);
-	tenancy_blueprint_require_owner(blueprint, caller);
-	if (step_exists(blueprint, version, checksum))
-		ereport(NOTICE,
-				(errmsg("step " INT64_FORMAT " of blueprint \"%s\" already exists, skipping",
-						version, blueprint)));
-	else
-		insert_step(blueprint, version, sql, checksum);
-	tenancy_spi_end(&scope);
-	PG_RETURN_VOID();
+	blueprint_migrate(blueprint, tenant, schema, 0, blueprint_version(blueprint));
 }

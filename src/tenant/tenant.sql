@@ -1,10 +1,16 @@
 -- Tenants: made, used and dropped by SQL.
 
-CREATE FUNCTION @extschema@.tenant_blueprint_add(blueprint text, version bigint, sql text) RETURNS void
+CREATE FUNCTION @extschema@.tenant_blueprint_add(
+    blueprint text,
+    version bigint,
+    sql text,
+    down text DEFAULT NULL,
+    transactional boolean DEFAULT true
+) RETURNS void
 LANGUAGE c VOLATILE PARALLEL UNSAFE
 AS 'MODULE_PATHNAME', 'tenant_blueprint_add';
-COMMENT ON FUNCTION @extschema@.tenant_blueprint_add(text, bigint, text) IS
-    'Adds a step to a blueprint; the first step makes the blueprint, owned by the caller. The same step again is skipped. Errors: TN003 name, TN006 another text for the version or a version that is not the highest, 42501 not the blueprint''s owner';
+COMMENT ON FUNCTION @extschema@.tenant_blueprint_add(text, bigint, text, text, boolean) IS
+    'Adds a step to a blueprint; the first step makes the blueprint, owned by the caller. down takes the step back; with transactional => false tenants that exist get the step outside a transaction, one statement at a time, as CREATE INDEX CONCURRENTLY needs it. The same step again is skipped. Errors: TN003 name, TN006 another text for the version or a version that is not the highest, 42501 not the blueprint''s owner';
 
 CREATE FUNCTION @extschema@.tenant_create(
     name text,
@@ -76,7 +82,7 @@ CREATE VIEW tenancy.tenants AS
 COMMENT ON VIEW tenancy.tenants IS 'Every tenant; version is the highest step of its blueprint that it has';
 
 REVOKE ALL ON FUNCTION
-    @extschema@.tenant_blueprint_add(text, bigint, text),
+    @extschema@.tenant_blueprint_add(text, bigint, text, text, boolean),
     @extschema@.tenant_create(text, text, jsonb, boolean),
     @extschema@.tenant_drop(text, boolean, boolean),
     @extschema@.tenant_rename(text, text),
@@ -89,7 +95,7 @@ REVOKE ALL ON FUNCTION
 FROM PUBLIC;
 REVOKE ALL ON tenancy.tenants FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION
-    @extschema@.tenant_blueprint_add(text, bigint, text),
+    @extschema@.tenant_blueprint_add(text, bigint, text, text, boolean),
     @extschema@.tenant_create(text, text, jsonb, boolean),
     @extschema@.tenant_drop(text, boolean, boolean),
     @extschema@.tenant_rename(text, text)
