@@ -99,6 +99,13 @@
 	index_beginscan(heap, index, snapshot, nkeys, 0)
 #endif
 
+/* 17 lets a worker be one of a role that cannot log in. */
+#if PG_VERSION_NUM >= 170000
+#define COMPAT_WORKER_OF_ANY_ROLE BGWORKER_BYPASS_ROLELOGINCHECK
+#else
+#define COMPAT_WORKER_OF_ANY_ROLE 0
+#endif
+
 /* 17 names an extension's wait events in pg_stat_activity. */
 #if PG_VERSION_NUM >= 170000
 #define compat_wait_event(name) WaitEventExtensionNew(name)

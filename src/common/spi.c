@@ -44,6 +44,13 @@ bound_locks(const char *timeout)
 							 true, 0, false);
 }
 
+/* Bounds how long this transaction waits for a lock; 0: it waits until it has it. */
+void
+tenancy_tx_lock_timeout(int ms)
+{
+	bound_locks(psprintf("%d", ms));
+}
+
 /*
  * Bounds how long this transaction of a worker waits for a lock, as the caller takes
  * ERRCODE_LOCK_NOT_AVAILABLE for "not now": no user's transaction may stop a worker.
@@ -207,6 +214,29 @@ tenancy_spi_begin_as_caller(SpiScope *scope)
 	if (SPI_connect() != SPI_OK_CONNECT)
 		ereport(ERROR,
 				(errcode(ERRCODE_INTERNAL_ERROR), errmsg("could not connect to the SPI manager")));
+}
+
+/* Connects SPI for a procedure that commits; its scopes begin and end between commits. */
+void
+tenancy_spi_begin_procedure(void)
+{
+	if (SPI_connect_ext(SPI_OPT_NONATOMIC) != SPI_OK_CONNECT)
+		ereport(ERROR,
+				(errcode(ERRCODE_INTERNAL_ERROR), errmsg("could not connect to the SPI manager")));
+}
+
+/* Commits a procedure's transaction and starts the next, which has no snapshot. */
+void
+tenancy_spi_commit_procedure(void)
+{
+	SPI_commit();
+}
+
+/* Disconnects a procedure. */
+void
+tenancy_spi_end_procedure(void)
+{
+	SPI_finish();
 }
 
 /* Disconnects, undoes every setting made since, and becomes the caller again. */

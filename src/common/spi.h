@@ -19,6 +19,7 @@ typedef struct SpiScope
 extern void tenancy_tx_begin(const char *activity);
 extern void tenancy_tx_commit(void);
 extern void tenancy_tx_bound_locks(void);
+extern void tenancy_tx_lock_timeout(int ms);
 extern void tenancy_tx_abort(void);
 /* False: a lock could not be had soon, and nothing was done. */
 extern bool tenancy_tx_try(const char *activity, void (*work)(void *arg), void *arg);
@@ -33,6 +34,9 @@ extern void tenancy_spi_begin_reading(SpiScope *scope, Oid role, const char *sch
 /* Neither role nor search_path change: statements must name the schemas of operators too. */
 extern void tenancy_spi_begin_as_caller(SpiScope *scope);
 extern void tenancy_spi_end(SpiScope *scope);
+extern void tenancy_spi_begin_procedure(void);
+extern void tenancy_spi_commit_procedure(void);
+extern void tenancy_spi_end_procedure(void);
 
 extern int		  tenancy_spi_exec(const char *sql, int nargs, Oid *types, Datum *values,
 								   const char *nulls);

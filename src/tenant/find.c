@@ -8,6 +8,7 @@
 #include "catalog/pg_type.h"
 #include "common/hashfn.h"
 #include "mb/pg_wchar.h"
+#include "miscadmin.h"
 #include "storage/lmgr.h"
 #include "storage/proc.h"
 #include "utils/builtins.h"
@@ -20,13 +21,27 @@
 #include "common/spi.h"
 #include "tenant/tenant.h"
 
+/* Number of a name among the locks. */
+static uint32
+name_hash(const char *name)
+{
+	return hash_bytes((const unsigned char *) name, strlen(name));
+}
+
 /* Locks a name of a registry table. */
 void
 tenancy_lock_name(const char *table, const char *name)
 {
-	uint32 hash = hash_bytes((const unsigned char *) name, strlen(name));
+	LockDatabaseObject(get_relname_relid(table, tenancy_schema_oid(false)), name_hash(name), 0,
+					   ExclusiveLock);
+}
 
-	LockDatabaseObject(get_relname_relid(table, tenancy_schema_oid(false)), hash, 0, ExclusiveLock);
+/* The lock that tenancy_lock_name() takes. */
+void
+tenancy_name_locktag(LOCKTAG *tag, const char *table, const char *name)
+{
+	SET_LOCKTAG_OBJECT(*tag, MyDatabaseId, get_relname_relid(table, tenancy_schema_oid(false)),
+					   name_hash(name), 0);
 }
 
 /* Keeps as much of a reason as there is room for. */

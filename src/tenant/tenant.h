@@ -7,6 +7,8 @@
 
 #include "common/ident.h"
 
+struct LOCKTAG;
+
 typedef enum TenantStatus
 {
 	TENANT_ACTIVE, /* perhaps read-only */
@@ -32,6 +34,7 @@ typedef struct Tenant
  * the transaction: tables that logical decoding reads know no ON CONFLICT.
  */
 extern void tenancy_lock_name(const char *table, const char *name);
+extern void tenancy_name_locktag(struct LOCKTAG *tag, const char *table, const char *name);
 extern bool tenancy_tenant_find(const char *name, Tenant *out);
 /* Refuses an unknown and a suspended tenant. */
 extern void tenancy_tenant_require_usable(const char *name, Tenant *out);
