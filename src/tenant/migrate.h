@@ -97,6 +97,8 @@ typedef struct MigrateWorker
 	Blueprint	 *blueprint;
 	int64		  todo[MIGRATE_BATCH_MAX]; /* taken by this worker */
 	int			  ntodo;
+	int			  nbatch;			/* of these, to be found for a batch */
+	int			  most;				/* most that a batch may have, to be done in time */
 	int			  locks_per_tenant; /* most that were seen; 0: none yet */
 	MemoryContext context;			/* of a batch */
 } MigrateWorker;

@@ -213,6 +213,7 @@ migrate_alone(MigrateWorker *worker)
 	LOCKTAG		   tag;
 
 	MemoryContextReset(worker->context);
+	worker->nbatch = 1;
 	MemoryContextSwitchTo(worker->context);
 	tenant = find(worker);
 	if (tenant != NULL && lock_name(&tag, tenant))

@@ -60,11 +60,11 @@ migrate_find(MigrateWorker *worker, bool lock, int *count)
 	const MigratePass  *pass = worker->pass;
 	const MigrateStage *stage = &pass->stage;
 	Oid					types[] = {INT8ARRAYOID, INT8OID, INT8OID, INT8OID, INT8OID};
-	Datum values[] = {migrate_id_array(worker->todo, worker->ntodo), Int64GetDatum(pass->migration),
-					  Int64GetDatum(stage->from), Int64GetDatum(stage->to),
-					  Int64GetDatum(pass->newest)};
-	MigrateTenant *tenants;
-	MemoryContext  old;
+	Datum				values[] = {migrate_id_array(worker->todo, worker->nbatch),
+									Int64GetDatum(pass->migration), Int64GetDatum(stage->from),
+									Int64GetDatum(stage->to), Int64GetDatum(pass->newest)};
+	MigrateTenant	   *tenants;
+	MemoryContext		old;
 
 	tenancy_spi_exec_saved(&plans[lock], lock ? FIND " FOR NO KEY UPDATE OF t SKIP LOCKED" : FIND,
 						   lengthof(types), types, values, NULL);
@@ -159,24 +159,37 @@ migrate_count(const MigrateTenant *tenants, int count)
 	return counts;
 }
 
-/* Tries tenants until there are enough; returns how many were tried, and leaves the rest to be done. */
+/* What is left to be done: those of the batch that were not tried, and those that were not in it. */
+static void
+keep_rest(MigrateWorker *worker, const MigrateTenant *tenants, int tried, int count)
+{
+	int kept = 0;
+
+	for (int i = tried; i < count; i++)
+		worker->todo[kept++] = tenants[i].id;
+	for (int i = worker->nbatch; i < worker->ntodo; i++)
+		worker->todo[kept++] = worker->todo[i];
+	worker->ntodo = kept;
+}
+
+/* Tries tenants until there are enough; returns how many were tried. */
 static int
 try_tenants(MigrateWorker *worker, MigrateTenant *tenants, int count)
 {
 	TimestampTz start = GetCurrentTimestamp();
+	bool		late = false;
 	int			tried = 0;
 
-	while (tried < count)
+	while (tried < count && !late)
 	{
 		CHECK_FOR_INTERRUPTS();
 		try_tenant(worker, &tenants[tried++]);
-		if (tenants[tried - 1].status == MIGRATE_FAILED ||
-			TimestampDifferenceExceeds(start, GetCurrentTimestamp(), MIGRATE_BATCH_MS))
+		if (tenants[tried - 1].status == MIGRATE_FAILED)
 			break;
+		late = TimestampDifferenceExceeds(start, GetCurrentTimestamp(), MIGRATE_BATCH_MS);
 	}
-	worker->ntodo = 0;
-	for (int i = tried; i < count; i++)
-		worker->todo[worker->ntodo++] = tenants[i].id;
+	worker->most = late ? tried : Min(MIGRATE_BATCH_MAX, worker->most * 2);
+	keep_rest(worker, tenants, tried, count);
 	return tried;
 }
 
@@ -201,6 +214,16 @@ lock_timeout(const MigratePass *pass)
 	return MIGRATE_BATCH_MS;
 }
 
+/* How many tenants a batch may have: as many as have their locks in the budget, and are done in time. */
+static int
+batch_size(const MigrateWorker *worker)
+{
+	int locks = Max(1, worker->locks_per_tenant);
+
+	return worker->pass->one_by_one ? 1
+									: Max(1, Min(worker->most, worker->pass->lock_budget / locks));
+}
+
 /* Runs the stage for those of the worker's tenants that give their locks, in one transaction. */
 MigrateCounts
 migrate_batch(MigrateWorker *worker)
@@ -212,6 +235,7 @@ migrate_batch(MigrateWorker *worker)
 	int				   count;
 
 	MemoryContextReset(worker->context);
+	worker->nbatch = Min(worker->ntodo, batch_size(worker));
 	tenancy_tx_begin("pg_tenancy migrate");
 	tenancy_tx_lock_timeout(lock_timeout(pass));
 	tenancy_spi_begin_as_owner(&scope);

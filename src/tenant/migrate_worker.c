@@ -72,15 +72,6 @@ read_blueprint(const char *name)
 	return copy;
 }
 
-/* How many tenants the next batch may have: as many as have their locks in the budget. */
-static int
-batch_size(const MigrateWorker *worker)
-{
-	if (worker->pass->one_by_one || worker->pass->stage.alone || worker->locks_per_tenant == 0)
-		return 1;
-	return Max(1, Min(MIGRATE_BATCH_MAX, worker->pass->lock_budget / worker->locks_per_tenant));
-}
-
 /* Takes tenants that nobody has taken; false if there are none, or too many have failed. */
 static bool
 take_tenants(MigrateWorker *worker)
@@ -92,7 +83,7 @@ take_tenants(MigrateWorker *worker)
 		return false;
 	if (worker->ntodo > 0)
 		return true;
-	want = batch_size(worker);
+	want = pass->one_by_one || pass->stage.alone ? 1 : worker->most;
 	first = pg_atomic_fetch_add_u32(&pass->next, want);
 	while (worker->ntodo < want && first + worker->ntodo < pass->nids)
 	{
@@ -177,5 +168,6 @@ tenancy_migrate_main(Datum arg)
 	worker.context =
 		AllocSetContextCreate(TopMemoryContext, "pg_tenancy migrate", ALLOCSET_DEFAULT_SIZES);
 	worker.blueprint = read_blueprint(worker.pass->blueprint);
+	worker.most = 1;
 	serve(&worker);
 }
