@@ -27,8 +27,7 @@ PG_FUNCTION_INFO_V1(tenant_cache_delete);
 
 /*
  * False while values of an earlier tenant of the same name may still be there: the cache
- * worker has not come as far as that one's end.  A standby knows nothing of that: there they
- * may be read for as long as the worker of the primary is behind.
+ * worker has not come as far as that one's end.  A standby knows nothing of that; see owner.c.
  */
 static bool
 is_clean(const Tenant *tenant)
@@ -62,7 +61,7 @@ tenant_cache_get(PG_FUNCTION_ARGS)
 
 	cache_arg_tenant(fcinfo, 1, &tenant);
 	argv[1] = cache_arg_key(fcinfo, &tenant);
-	answered = cache_is_usable(&tenant) && cache_call(&command, &reply);
+	answered = cache_is_usable(&tenant) && cache_owner_call(&tenant, &command, &reply);
 	if (answered && reply.text != NULL)
 		value = tenancy_jsonb_parse(reply.text, reply.length);
 	cache_count(&tenant, value != NULL ? CACHE_HITS : CACHE_MISSES);

@@ -105,7 +105,13 @@ extern CacheLook cache_claim(CacheFill *fill);
 extern bool cache_store(CacheFill *fill, Jsonb *value);
 extern void cache_release(const CacheFill *fill);
 
+/* owner.c */
+extern void cache_owner_note(const Tenant *tenant);
+/* As cache_call; false too if what is there is of an earlier tenant of the same name. */
+extern bool cache_owner_call(const Tenant *tenant, const CacheCommand *command, CacheReply *reply);
+
 /* connection.c */
+extern uint64 cache_connections; /* made so far */
 extern int
 	cache_time_limit; /* ms that a call may take, if less than tenancy.redis_timeout; 0: no less */
 /* Runs a script; argv[1] is for its name, argv[0] for the command. */

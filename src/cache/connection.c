@@ -22,7 +22,8 @@
 static RedisConn   *connection = NULL;
 static KeptSettings opened_with;
 
-int cache_time_limit = 0;
+int	   cache_time_limit = 0;
+uint64 cache_connections = 0;
 
 /* What the reply handler, which must not throw, has to remember. */
 typedef struct Answer
@@ -62,6 +63,7 @@ open_connection(void)
 	if (!registered)
 		on_proc_exit(close_at_exit, (Datum) 0);
 	registered = true;
+	cache_connections++;
 	connection = redis_open(tenancy_redis_url, tenancy_redis_auth_file, error);
 	if (connection == NULL)
 		ereport(DEBUG1, (errmsg_internal("could not connect to Redis: %s", error)));

@@ -21,8 +21,8 @@
 PG_FUNCTION_INFO_V1(tenant_cache_fill_script);
 
 /*
- * KEYS: value, lease, mark, cost, size, floor of the key, then for each tag its set and its floor, the
- * tenant's first.  ARGV: value, seconds, token or '', snapshot, whether the mark must be there, ms or ''.
+ * KEYS: value, lease, mark, cost, size, owner, floor of the key, then for each tag its set and its floor, the
+ * tenant's first.  ARGV: value, seconds, token or '', snapshot, whether the mark must be there, ms or '', id of the tenant or ''.
  *
  * A set's score says when the key has expired for sure, and the set outlives every key in it. Of
  * those that have, each fill takes a few away: more than it adds, and no other client waits for it.
@@ -66,7 +66,9 @@ static RedisScript fill_script = {
 	"elseif ARGV[5] == '1' then\n"
 	"  return -2\n"
 	"end\n"
-	"for i = 6, #KEYS, 2 do\n"
+	"local owner = redis.call('GET', KEYS[6])\n"
+	"if ARGV[7] ~= '' and owner and owner ~= ARGV[7] then return -4 end\n"
+	"for i = 7, #KEYS, 2 do\n"
 	"  local floor = redis.call('GET', KEYS[i])\n"
 	"  if floor then\n"
 	"    local a, b, c, d = string.match(floor, '^(%d+) (%d+) (%d+) (%d+) %d+$')\n"
@@ -82,17 +84,17 @@ static RedisScript fill_script = {
 	"local units = math.min(scale - 1, math.ceil((#KEYS[1] + #ARGV[1]) / " UNIT_TEXT "))\n"
 	"local score = string.format('%.0f', (now + ttl + 1) * scale + units)\n"
 	"local change = units\n"
-	"local before = redis.call('ZSCORE', KEYS[7], KEYS[1])\n"
+	"local before = redis.call('ZSCORE', KEYS[8], KEYS[1])\n"
 	"if before then change = change - tonumber(before) % scale end\n"
-	"local fresh = redis.call('EXISTS', KEYS[7]) == 0\n"
-	"for i = 7, #KEYS, 2 do\n"
+	"local fresh = redis.call('EXISTS', KEYS[8]) == 0\n"
+	"for i = 8, #KEYS, 2 do\n"
 	"  local over = redis.call('ZRANGEBYSCORE', KEYS[i], '-inf', string.format('%.0f', now * "
 	"scale),\n"
 	"    'WITHSCORES', 'LIMIT', 0, " PURGE_TEXT ")\n"
 	"  for j = 1, #over, 2 do\n"
 	"    if over[j] ~= KEYS[1] then\n"
 	"      redis.call('ZREM', KEYS[i], over[j])\n"
-	"      if i == 7 then change = change - tonumber(over[j + 1]) % scale end\n"
+	"      if i == 8 then change = change - tonumber(over[j + 1]) % scale end\n"
 	"    end\n"
 	"  end\n"
 	"  redis.call('ZADD', KEYS[i], score, KEYS[1])\n"
@@ -101,6 +103,10 @@ static RedisScript fill_script = {
 	"if fresh then redis.call('SET', KEYS[5], 0) end\n"
 	"redis.call('INCRBY', KEYS[5], string.format('%.0f', change))\n"
 	"if redis.call('TTL', KEYS[5]) < ttl + 2 then redis.call('EXPIRE', KEYS[5], ttl + 2) end\n"
+	"if owner or ARGV[7] ~= '' then\n"
+	"  if not owner then redis.call('SET', KEYS[6], ARGV[7], 'EX', ttl + 2) end\n"
+	"  if redis.call('TTL', KEYS[6]) < ttl + 2 then redis.call('EXPIRE', KEYS[6], ttl + 2) end\n"
+	"end\n"
 	"if ARGV[6] ~= '' then redis.call('SET', KEYS[4], ARGV[6], 'EX', ttl) end\n"
 	"redis.call('SET', KEYS[1], ARGV[1], 'EX', ttl)\n"
 	"return 1\n",
@@ -153,6 +159,7 @@ add_keys(CacheCommand *command, const CacheFill *fill)
 	add_string(command, redis_mark_key());
 	add_string(command, redis_beside(tenant, "cost", fill->key));
 	add_string(command, redis_size_key(tenant));
+	add_string(command, redis_owner_key(tenant));
 	add_string(command, redis_beside(tenant, "floor", fill->key));
 	for (int i = 0; i < fill->nsets; i++)
 	{
@@ -165,7 +172,7 @@ add_keys(CacheCommand *command, const CacheFill *fill)
 bool
 cache_fill(const CacheFill *fill)
 {
-	int			 most = 15 + 2 * fill->nsets;
+	int			 most = 17 + 2 * fill->nsets;
 	CacheCommand command = {0, palloc(sizeof(char *) * most), palloc(sizeof(size_t) * most)};
 	CacheReply	 reply;
 
@@ -178,7 +185,7 @@ cache_fill(const CacheFill *fill)
 	}
 	add_string(&command, "");
 	add_string(&command, "");
-	add_string(&command, psprintf("%d", 6 + 2 * fill->nsets));
+	add_string(&command, psprintf("%d", 7 + 2 * fill->nsets));
 	add_keys(&command, fill);
 	add_argument(&command, fill->value, fill->length);
 	add_string(&command, psprintf("%d", fill->ttl));
@@ -186,8 +193,11 @@ cache_fill(const CacheFill *fill)
 	add_string(&command, fill->snapshot);
 	add_string(&command, needs_mark() ? "1" : "0");
 	add_string(&command, fill->cost >= 0 ? psprintf("%d", fill->cost) : "");
+	add_string(&command, psprintf(INT64_FORMAT, fill->tenant->id));
 	if (!cache_run_script(&fill_script, &command, &reply))
 		return false;
+	if (reply.integer == 1)
+		cache_owner_note(fill->tenant);
 	cache_count(fill->tenant, reply.integer == 1 ? CACHE_FILLS : CACHE_REJECTED);
 	if (reply.integer != 1)
 		ereport(DEBUG1, (errmsg_internal("Redis key \"%s\" was not stored: " INT64_FORMAT,

@@ -63,8 +63,10 @@ drop_tag(const Tenant *tenant, const char *set, bool only_floor)
 	char *floor = redis_beside(tenant->name, "floor", set);
 	char *all = cache_tag_set(tenant, "");
 	char *size = redis_size_key(tenant->name);
-	const char *argv[] = {
-		NULL, NULL, "4", set, floor, all, size, life, only_floor ? "1" : STEP_KEYS, "0", next};
+	char *owner = redis_owner_key(tenant->name);
+	const char	*argv[] = {NULL, NULL, "5",	  set,	floor,
+						   all,	 size, owner, life, only_floor ? "1" : STEP_KEYS,
+						   "0",	 next};
 	CacheCommand command = {lengthof(argv), argv};
 	CacheReply	 reply;
 

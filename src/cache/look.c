@@ -28,8 +28,8 @@
 #define RELEASE_MS 200 /* a lease that is not given back ends by itself */
 
 /*
- * KEYS: value, lease, cost.  ARGV: token or '', life of a lease in ms, how many times the
- * cost before its end a value is made anew.  Returns a letter, and the value where there is one; what
+ * KEYS: value, lease, cost, owner.  ARGV: token or '', life of a lease in ms, how many times the
+ * cost before its end a value is made anew, id of the tenant.  Returns a letter, and the value where there is one; what
  * is no string counts as none.  The lease may be ours: a call is sent again if its reply got lost.
  */
 static RedisScript look_script = {
@@ -37,8 +37,9 @@ static RedisScript look_script = {
 	"  return ARGV[1] ~= '' and (redis.call('SET', KEYS[2], ARGV[1], 'NX', 'PX', ARGV[2])\n"
 	"    or redis.call('GET', KEYS[2]) == ARGV[1])\n"
 	"end\n"
+	"local owner = redis.call('GET', KEYS[4])\n"
 	"local value = redis.pcall('GET', KEYS[1])\n"
-	"if type(value) == 'string' then\n"
+	"if type(value) == 'string' and (not owner or owner == ARGV[4]) then\n"
 	"  local cost, left = redis.call('GET', KEYS[3]), redis.call('PTTL', KEYS[1])\n"
 	"  if cost and left >= 0 and left <= cost * ARGV[3] and lease() then return 'e' end\n"
 	"  return 'h' .. value\n"
@@ -67,16 +68,19 @@ look_once(CacheFill *fill, CacheReply *reply)
 {
 	char		 life[16];
 	char		 early[32];
+	char		*id = psprintf(INT64_FORMAT, fill->tenant->id);
 	const char	*tenant = fill->tenant->name;
 	const char	*argv[] = {NULL,
 						   NULL,
-						   "3",
+						   "4",
 						   fill->key,
 						   redis_beside(tenant, "lease", fill->key),
 						   redis_beside(tenant, "cost", fill->key),
+						   redis_owner_key(tenant),
 						   fill->token,
 						   life,
-						   early};
+						   early,
+						   id};
 	CacheCommand command = {lengthof(argv), argv};
 
 	snprintf(life, sizeof(life), "%d", cache_lease_life());

@@ -318,7 +318,7 @@ make_cache_batch(SinkBatch *batch)
 typedef struct Call
 {
 	int			argc;
-	const char *argv[4 + KEYS_PER_SCRIPT * 7 + TAGS_PER_SCRIPT * 6];
+	const char *argv[4 + KEYS_PER_SCRIPT * 7 + TAGS_PER_SCRIPT * 7];
 } Call;
 
 /* Begins a call of a script with that many keys. */
@@ -365,6 +365,7 @@ add_tag(Call *call, const Victim *victim)
 	call->argv[call->argc++] = redis_beside(victim->tenant, "floor", victim->name);
 	call->argv[call->argc++] = redis_tag_key(victim->tenant, "");
 	call->argv[call->argc++] = redis_size_key(victim->tenant);
+	call->argv[call->argc++] = redis_owner_key(victim->tenant);
 }
 
 /* Makes the call for the next keys, or tags. */
@@ -376,8 +377,7 @@ make_call(CacheBatch *cache, Call *call, bool by_text)
 	Victim	*first = &victims->all[victims->next];
 	int		 n = Min(victims->n - victims->next, keys ? KEYS_PER_SCRIPT : TAGS_PER_SCRIPT);
 
-	begin_call(call, keys ? &redis_unlink_script : &redis_drop_tags_script, by_text,
-			   n * (keys ? 5 : 4));
+	begin_call(call, keys ? &redis_unlink_script : &redis_drop_tags_script, by_text, n * 5);
 	for (int i = 0; i < n; i++)
 		keys ? add_key(call, &first[i]) : add_tag(call, &first[i]);
 	call->argv[call->argc++] = psprintf("%d", tenancy_cache_guard_time * 1000);

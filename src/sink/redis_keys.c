@@ -32,6 +32,13 @@ redis_size_key(const char *tenant)
 	return psprintf("tenant:%s:#size", tenant);
 }
 
+/* Redis key of the id of the tenant whose values are there. */
+char *
+redis_owner_key(const char *tenant)
+{
+	return psprintf("tenant:%s:#owner", tenant);
+}
+
 /* Redis key of what is kept beside a key or a tag's set: its name with something in front. */
 char *
 redis_beside(const char *tenant, const char *what, const char *name)

@@ -37,16 +37,16 @@ RedisScript redis_unlink_script = {
 RedisScript redis_drop_tags_script = {
 	REDIS_LUA_RAISE REDIS_LUA_FORGET
 	"local left = tonumber(ARGV[2])\n"
-	"for i = 1, #KEYS, 4 do\n"
-	"  if left <= 0 then return (i - 1) / 4 end\n"
-	"  local at = 3 + (i - 1) / 4 * 2\n"
+	"for i = 1, #KEYS, 5 do\n"
+	"  if left <= 0 then return (i - 1) / 5 end\n"
+	"  local at = 3 + (i - 1) / 5 * 2\n"
 	"  raise(KEYS[i + 1], tonumber(ARGV[at]), tonumber(ARGV[at + 1]))\n"
 	"  left = left - 2\n"
 	"  if redis.call('TYPE', KEYS[i]).ok ~= 'zset' then\n"
 	"    redis.call('UNLINK', KEYS[i])\n"
 	"  else\n"
 	"    while true do\n"
-	"      if left <= 0 then return (i - 1) / 4 end\n"
+	"      if left <= 0 then return (i - 1) / 5 end\n"
 	"      local keys = redis.call('ZRANGE', KEYS[i], 0, left - 1)\n"
 	"      if #keys == 0 then break end\n"
 	"      redis.call('UNLINK', unpack(keys))\n"
@@ -55,9 +55,9 @@ RedisScript redis_drop_tags_script = {
 	"      left = left - #keys\n"
 	"    end\n"
 	"  end\n"
-	"  if KEYS[i] == KEYS[i + 2] then redis.call('UNLINK', KEYS[i + 3]) end\n"
+	"  if KEYS[i] == KEYS[i + 2] then redis.call('UNLINK', KEYS[i + 3], KEYS[i + 4]) end\n"
 	"end\n"
-	"return #KEYS / 4\n",
+	"return #KEYS / 5\n",
 	""};
 
 /*

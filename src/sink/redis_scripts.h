@@ -64,7 +64,7 @@ typedef struct RedisScript
 
 /* For each key: KEYS value, floor, lease, tenant's set, its size; ARGV low, high, after the floors' life in ms. */
 extern RedisScript redis_unlink_script;
-/* For each tag: KEYS set, floor, tenant's set, its size; ARGV low, high, after life and budget.  Returns tags done. */
+/* For each tag: KEYS set, floor, tenant's set, its size, owner; ARGV low, high, after life and budget.  Returns tags done. */
 extern RedisScript redis_drop_tags_script;
 /* KEYS mark; ARGV snapshot, since, life, fresh.  Returns the time in ms, negative: the mark was gone. */
 extern RedisScript redis_mark_script;

@@ -130,7 +130,7 @@ note_enabled(void *arg)
 	was_enabled = read_state(worker, worker->driver->identity(), &same);
 	same = same || (worker->driver->is_empty != NULL && worker->driver->is_empty());
 	if (worker->kind == SINK_CACHE &&
-		(!same || (tenancy_shared->may_lack && !worker->database->lack_told)))
+		(!was_enabled || !same || (tenancy_shared->may_lack && !worker->database->lack_told)))
 		forget_tenants();
 	if (!same && worker->kind == SINK_SEARCH)
 		tenancy_spi_exec(SEARCH_MAKE_MISSING " WHERE state IN ('ready', 'altered', 'emptying')", 0,
