@@ -26,6 +26,7 @@ PG_FUNCTION_INFO_V1(tenant_cache_fill_script);
  *
  * A set's score says when the key has expired for sure, and the set outlives every key in it. Of
  * those that have, each fill takes a few away: more than it adds, and no other client waits for it.
+ * They are unlinked too: if the clock is set back they have not expired after all, and no tag would find them.
  * The value comes last: if a set cannot be written, nothing is stored that no tag would find.
  */
 static RedisScript fill_script = {
@@ -93,6 +94,8 @@ static RedisScript fill_script = {
 	"    'WITHSCORES', 'LIMIT', 0, " PURGE_TEXT ")\n"
 	"  for j = 1, #over, 2 do\n"
 	"    if over[j] ~= KEYS[1] then\n"
+	"      local whole = redis.call('ZSCORE', KEYS[8], over[j])\n"
+	"      if not whole or tonumber(whole) <= now * scale then redis.call('UNLINK', over[j]) end\n"
 	"      redis.call('ZREM', KEYS[i], over[j])\n"
 	"      if i == 8 then change = change - tonumber(over[j + 1]) % scale end\n"
 	"    end\n"

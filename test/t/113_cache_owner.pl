@@ -87,6 +87,16 @@ redis_cmd($redis, 'DEL', 'tenant:two:#owner');
 redis_cmd($redis, 'SET', 'tenant:two:secret', '8');
 is(as($_, 'two', $get), 8, $_->name . ': a plain value is found') for $node, $standby;
 
+# A clock that was forward for a while, and is set back: what had expired by it has not, and is in no set any more.
+is(as($node, 'two', q{SELECT tenant_cache_set('list', '1', tags => '{items}')}), 't', 'clock: a value with a tag');
+redis_cmd($redis, 'ZADD', $_, 1, 'tenant:two:list') for 'tenant:two:#tag:', 'tenant:two:#tag:items';
+is(as($node, 'two', q{SELECT tenant_cache_set('other', '1', tags => '{items}')}), 't', 'clock: a fill takes it out of the sets');
+is(redis_cmd($redis, 'ZSCORE', 'tenant:two:#tag:items', 'tenant:two:list'), undef, 'clock: it is in none');
+is(redis_cmd($redis, 'GET', 'tenant:two:list'), undef, 'clock: and is gone too');
+is(as($node, 'two', q{SELECT tenant_cache_set('list', '1', tags => '{items}')}), 't', 'clock: stored again');
+redis_cmd($redis, 'ZADD', 'tenant:two:#tag:items', 1, 'tenant:two:list');
+is(as($node, 'two', q{SELECT tenant_cache_set('other', '1', tags => '{items}')}), 't', 'an old score in one set only');
+is(redis_cmd($redis, 'GET', 'tenant:two:list'), 1, 'does not take a value away');
 $open->quit;
 $standby->stop;
 $node->stop;
