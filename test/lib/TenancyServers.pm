@@ -254,15 +254,20 @@ use warnings;
 use IO::Socket::INET;
 our @ISA = ('TenancyServer');
 
-sub available { return !system('command -v redis-server >/dev/null') }
+sub available
+{
+	my ($class, $product) = @_;
+	return ($product // 'redis') eq 'valkey' ? defined eval { TenancyServer::run_script('valkey-install') } : !system('command -v redis-server >/dev/null');
+}
 
-# start([password => ...]) makes one; $redis->start starts it again, empty.
+# start([password => ...] [product => 'valkey']) makes one; $redis->start starts it again, empty.
 sub start
 {
 	my ($self, %option) = @_;
 	$self = $self->create('redis', %option) unless ref $self;
 	die "already running" if $self->{pid};
 	delete $self->{socket};
+	local $ENV{REDIS_SERVER} = ($self->{product} // '') eq 'valkey' ? TenancyServer::run_script('valkey-install') : '';
 	$self->{pid} = TenancyServer::run_script('redis-start', $self->{dir}, $self->{port},
 		$self->{password} // ());
 	return $self;

@@ -48,7 +48,7 @@ sub need_servers
 {
 	for my $name (@_)
 	{
-		my $there = $name eq 'redis' ? TenancyRedis->available
+		my $there = $name eq 'redis' || $name eq 'valkey' ? TenancyRedis->available($name)
 		  : $name eq 'pgbouncer' ? TenancyBouncer->available
 		  : TenancySearch->available($name);
 		next if $there;
