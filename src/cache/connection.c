@@ -17,6 +17,7 @@
 #include "sink/breaker.h"
 #include "sink/kept.h"
 #include "sink/redis_conn.h"
+#include "sink/redis_server.h"
 
 /* The connection, and the settings it was opened with. */
 static RedisConn   *connection = NULL;
@@ -106,6 +107,13 @@ take_reply(void *arg, int index, RedisReplyType type, int64 integer, const char 
 	reply->length = length;
 }
 
+/* True if the server has become a replica: another one has its address now, or will have. */
+static bool
+is_of_replica(const CacheReply *reply)
+{
+	return reply->is_error && reply->text != NULL && redis_is_replica(reply->text);
+}
+
 /* Sends the command over the open connection; closes it unless it is fit for the next one. */
 static bool
 exchange(const CacheCommand *command, CacheReply *reply, long timeout_ms)
@@ -126,7 +134,7 @@ exchange(const CacheCommand *command, CacheReply *reply, long timeout_ms)
 		PG_RE_THROW();
 	}
 	PG_END_TRY();
-	if (status == REDIS_IDLE && answer.came)
+	if (status == REDIS_IDLE && answer.came && !is_of_replica(reply))
 		return !answer.no_memory;
 	ereport(DEBUG1, (errmsg_internal("no answer from Redis: %s", redis_error(connection))));
 	close_connection();

@@ -143,6 +143,7 @@ took_reply(void *arg, int index, RedisReplyType type, int64 integer, const char 
 		cache->script_lost = true;
 		return;
 	}
+	redis_server_refused(text);
 	if (cache->outcome != SINK_DENIED)
 		cache->outcome = redis_is_denial(text) ? SINK_DENIED : SINK_AGAIN;
 	sink_set_text(cache->batch->error, SINK_REASON_MAX, text, length);

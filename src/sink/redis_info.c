@@ -49,12 +49,15 @@ redis_info_read(const char *text, RedisInfo *info)
 {
 	char run[64];
 	char history[64] = "";
+	char role[16] = "";
 
 	if (!read_field(text, "run_id", run, sizeof(run)) || run[0] == '\0')
 		return false;
 	(void) read_field(text, "master_replid", history, sizeof(history));
 	snprintf(info->identity, sizeof(info->identity), "%s %s", run, history);
 	read_policy(text, info);
+	(void) read_field(text, "role", role, sizeof(role));
+	info->is_replica = strcmp(role, "slave") == 0;
 	info->is_empty = strstr(text, "# Keyspace") != NULL && strstr(text, "\ndb") == NULL;
 	return true;
 }

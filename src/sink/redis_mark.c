@@ -100,6 +100,8 @@ took_time(void *arg, int index, RedisReplyType type, int64 integer, const char *
 	{
 		if (text != NULL)
 			set_error(text, length);
+		if (type == REDIS_ERROR)
+			redis_server_refused(text);
 		return;
 	}
 	error[0] = '\0';

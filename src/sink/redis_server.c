@@ -2,8 +2,9 @@
  * redis_server.c
  *		The cache sink's connection: is Redis there, and does it let us in.
  *
- * A new connection loads the script and asks which server it is; the answers make READY.  The socket
- * is kept in an epoll descriptor, since it waits for writing too.
+ * A new connection loads the script and asks which server it is; the answers make READY.  A replica is
+ * none: after a failover the address, of a proxy or a name, stands for another server, which only a new
+ * connection finds.  The socket is kept in an epoll descriptor, since it waits for writing too.
  */
 #include "postgres.h"
 
@@ -33,6 +34,7 @@ static char				last_error[SINK_REASON_MAX];
 static bool				knows_scripts = false;
 static bool				knows_info = false;
 static RedisInfo		info;
+static bool				is_replica = false;
 
 /* True if an error reply means that we may not do that. */
 bool
@@ -49,6 +51,20 @@ redis_is_denial(const char *error)
 		if (strncmp(error, prefixes[i], strlen(prefixes[i])) == 0)
 			return true;
 	return false;
+}
+
+/* True if an error reply is that of a replica; a script's has more around it. */
+bool
+redis_is_replica(const char *error)
+{
+	return strstr(error, "READONLY ") != NULL;
+}
+
+/* Looks at an error reply: from one who has become a replica we go to whoever has the address now. */
+void
+redis_server_refused(const char *error)
+{
+	is_replica |= redis_is_replica(error);
 }
 
 /* Closes the connection and tells who waits for it. */
@@ -98,7 +114,10 @@ static void
 took_info(void *arg, int index, RedisReplyType type, int64 integer, const char *text, size_t length)
 {
 	if (type == REDIS_STRING && redis_info_read(text, &info))
+	{
 		knows_info = true;
+		is_replica |= info.is_replica;
+	}
 	else if (!knows_info && last_error[0] == '\0')
 		sink_set_textf(last_error, sizeof(last_error), "%s",
 					   type == REDIS_ERROR ? text : "INFO has an unexpected answer");
@@ -138,7 +157,7 @@ try_connect(void)
 		become(error);
 		return;
 	}
-	knows_scripts = knows_info = false;
+	knows_scripts = knows_info = is_replica = false;
 	redis_expect(conn, took_script, NULL);
 	redis_command(conn, lengthof(argv), argv, NULL);
 	redis_server_ask();
@@ -200,6 +219,8 @@ redis_server_poll(void)
 		become(redis_error(conn));
 	else if (busy && time_left() == 0)
 		become("no reply in time");
+	else if (is_replica)
+		become("the server is a replica");
 	else if (!busy && health != SINK_READY)
 		end_connecting();
 	watch_socket();

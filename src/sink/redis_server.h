@@ -26,6 +26,10 @@ extern void redis_server_ask(void);
 extern const RedisInfo *redis_server_info(void);
 /* A reply has come: the time for the next one starts again. */
 extern void redis_server_progress(void);
+/* Looks at an error reply: from one who has become a replica we go to whoever has the address now. */
+extern void redis_server_refused(const char *error);
+/* True if an error reply is that of a replica. */
+extern bool redis_is_replica(const char *error);
 /* True if an error reply means that we may not do that. */
 extern bool redis_is_denial(const char *error);
 
