@@ -5,7 +5,7 @@ EXTVERSION = $(shell sed -n "s/^default_version = '\(.*\)'/\1/p" pg_tenancy.cont
 # The install script is made of the parts below, in this order.
 SQL_PARTS = \
 	src/tenant/registry.sql src/sync/registry.sql src/percentile/percentile.sql src/percentile/sketch.sql \
-	src/sync/mapping.sql src/sync/sync_table.sql src/sync/lifecycle.sql src/sync/lifecycle_work.sql src/sync/sync.sql src/sync/index_move.sql src/sync/placement.sql src/sync/placement_kept.sql src/sync/control.sql src/verify/verify.sql \
+	src/sync/mapping.sql src/sync/sync_table.sql src/sync/lifecycle.sql src/sync/lifecycle_work.sql src/sync/sync.sql src/sync/index_move.sql src/sync/monthly.sql src/sync/placement.sql src/sync/placement_kept.sql src/sync/control.sql src/verify/verify.sql \
 	src/tenant/tenant.sql src/tenant/quota.sql src/tenant/migrate.sql src/tenant/blueprint_case_studies.sql \
 	src/percentile/benchmark.sql src/search/search.sql src/search/suggest.sql src/search/case_studies.sql src/cache/cache.sql src/search/warm.sql \
 	src/metrics/metrics.sql src/metrics/tenant_stat.sql src/worker/worker.sql

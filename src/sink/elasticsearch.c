@@ -221,6 +221,17 @@ search_config_changed(void)
 	lifecycle_wake();
 }
 
+/* True if every month of a place is known to be there; one that does not serve can do without. */
+static bool
+months_ready(const SinkPlace *place, const char *alias)
+{
+	for (int i = 0; i < place->nmonths; i++)
+		if ((place->months[i].there || place->role == SINK_SERVING) &&
+			!search_provision_ready(place->months[i].place.index_name, alias))
+			return false;
+	return true;
+}
+
 /* True if the target's indices are known to be there; it has no alias before it is provisioned. */
 static bool
 search_target_ready(const SinkTarget *target)
@@ -228,7 +239,8 @@ search_target_ready(const SinkTarget *target)
 	bool ready = target->nplaces > 0;
 
 	for (int i = 0; i < target->nplaces; i++)
-		ready &= search_provision_ready(target->places[i].index_name, target->alias);
+		ready &= search_provision_ready(target->places[i].index_name, target->alias) &&
+				 months_ready(&target->places[i], target->alias);
 	return ready;
 }
 

@@ -25,6 +25,7 @@ struct SinkFetch
 	MemoryContext  context;
 	int			   n;
 	char		  *part;	  /* of the place */
+	bool		   monthly;	  /* the place is: each document has an alias */
 	SinkDocument **documents; /* those whose id can be asked for come first */
 	int			   asked;
 	StringInfoData path;
@@ -44,6 +45,21 @@ typedef struct DocumentReply
 	char		type[128]; /* of the error, "" if there is none */
 } DocumentReply;
 
+/* Appends what is asked for: an id, with the index where that is not the same for all. */
+static void
+append_id(SinkFetch *fetch, const SinkDocument *document, const StringInfoData *id)
+{
+	if (document->alias != NULL)
+	{
+		appendStringInfoString(&fetch->body, "{\"_index\":");
+		tenancy_json_string(&fetch->body, document->alias, strlen(document->alias));
+		appendStringInfoString(&fetch->body, ",\"_id\":");
+	}
+	tenancy_json_string(&fetch->body, id->data, id->len);
+	if (document->alias != NULL)
+		appendStringInfoChar(&fetch->body, '}');
+}
+
 /* Writes the ids; a document whose id no server takes is not there, and not asked for. */
 static void
 write_ids(SinkFetch *fetch, SinkDocument **documents)
@@ -51,7 +67,7 @@ write_ids(SinkFetch *fetch, SinkDocument **documents)
 	StringInfoData id;
 
 	initStringInfo(&id);
-	appendStringInfoString(&fetch->body, "{\"ids\":[");
+	appendStringInfo(&fetch->body, "{\"%s\":[", fetch->monthly ? "docs" : "ids");
 	for (int i = 0; i < fetch->n; i++)
 	{
 		SinkDocument *document = documents[i];
@@ -71,7 +87,7 @@ write_ids(SinkFetch *fetch, SinkDocument **documents)
 			continue;
 		if (fetch->asked > 0)
 			appendStringInfoChar(&fetch->body, ',');
-		tenancy_json_string(&fetch->body, id.data, id.len);
+		append_id(fetch, document, &id);
 		fetch->documents[fetch->asked++] = document;
 	}
 	appendStringInfoString(&fetch->body, "]}");
@@ -89,10 +105,13 @@ es_fetch_open(const SinkPlace *place, SinkDocument **documents, int n, size_t mo
 
 	fetch->context = context;
 	fetch->n = n;
+	fetch->monthly = place->monthly;
 	fetch->documents = palloc(n * sizeof(SinkDocument *));
 	initStringInfo(&fetch->path);
 	initStringInfo(&fetch->body);
-	appendStringInfo(&fetch->path, "/%s/_mget", place->alias);
+	if (!place->monthly)
+		appendStringInfo(&fetch->path, "/%s", place->alias);
+	appendStringInfoString(&fetch->path, "/_mget");
 	if (place->part != NULL)
 	{
 		fetch->part = pstrdup(place->part);

@@ -99,34 +99,50 @@ took_aliases(IndexJob *job, const HttpReply *reply)
 		index_job_end_with_reply(job, reply);
 }
 
-/* Action of POST /_aliases that takes an alias away. */
+/* Action of POST /_aliases that gives or takes away an alias. */
 static json_t *
-removal(const char *index, const char *alias)
+action(const char *what, const char *index, const char *alias)
 {
-	return json_pack("{s:{s:s,s:s}}", "remove", "index", index, "alias", alias);
+	return json_pack("{s:{s:s,s:s}}", what, "index", index, "alias", alias);
 }
 
-/* Body that gives the index its alias and takes old ones away that it has; NULL: nothing to do. */
-static char *
-aliases_body(const IndexJob *job, json_t *owner)
+/* Appends what gives an index its alias and takes old ones away that it has. */
+static void
+append_actions(const IndexJob *job, json_t *actions, const char *index, json_t *owner)
 {
-	char   *add = index_alias_action(job, job->alias);
 	json_t *old = json_loads(job->old_aliases, 0, NULL);
-	json_t *actions = json_array();
 	size_t	i;
 	json_t *alias;
 
 	if (!job->releasing)
-		json_array_append_new(actions, json_loads(add, 0, NULL));
+		json_array_append_new(
+			actions, job->part == NULL ? action("add", index, job->alias)
+									   : json_loads(index_alias_action(job, job->alias), 0, NULL));
 	json_array_foreach(old, i, alias)
 	{
 		const char *name = json_string_value(alias);
 
 		if (name != NULL && strcmp(name, job->alias) != 0 &&
 			index_is_alias_of(owner, name, job->part))
-			json_array_append_new(actions, removal(job->physical, name));
+			json_array_append_new(actions, action("remove", index, name));
 	}
 	json_decref(old);
+}
+
+/* Body that does so to the job's index, and its months with it; NULL: nothing to do. */
+static char *
+aliases_body(const IndexJob *job, json_t *owners)
+{
+	json_t	   *actions = json_array();
+	const char *index;
+	json_t	   *owner;
+
+	json_object_foreach(owners, index, owner)
+	{
+		if (strcmp(index, job->physical) == 0 ||
+			(job->monthly && index_is_month_of(index, job->physical)))
+			append_actions(job, actions, index, owner);
+	}
 	if (json_array_size(actions) == 0)
 	{
 		json_decref(actions);
@@ -149,9 +165,18 @@ took_present(IndexJob *job, const HttpReply *reply)
 		return;
 	}
 	root = json_loadb(reply->body, reply->length, 0, NULL);
+	if (!json_is_object(root))
+	{
+		json_decref(root);
+		index_job_end(job, "the answer about the aliases is not understood");
+		return;
+	}
 	PG_TRY();
 	{
-		body = aliases_body(job, json_object_get(root, job->physical));
+		if (json_object_get(root, job->physical) ==
+			NULL) /* a part whose aliases are all to be made */
+			json_object_set_new(root, job->physical, json_object());
+		body = aliases_body(job, root);
 	}
 	PG_FINALLY();
 	{
@@ -171,7 +196,7 @@ ask_present(IndexJob *job)
 	StringInfoData path;
 
 	initStringInfo(&path);
-	appendStringInfo(&path, "/%s/_alias", job->physical);
+	appendStringInfo(&path, "/%s/_alias", index_job_all(job));
 	if (job->part != NULL)
 		appendStringInfoChar(&path, '/');
 	for (const char *c = job->old_aliases; job->part != NULL && *c != '\0'; c++)
@@ -205,7 +230,7 @@ index_alter(IndexJob *job)
 	body = put_body(job, job->nput);
 	if (body != NULL)
 		index_job_ask(job, took_put, "PUT",
-					  psprintf("/%s/_mapping%s", job->physical, index_job_typed()), body);
+					  psprintf("/%s/_mapping%s", index_job_all(job), index_job_typed()), body);
 	else if (job->refused)
 		job->done = true;
 	else

@@ -86,7 +86,7 @@ first_member(const HttpReply *reply, json_t **root, const char **name, json_t **
 static const char *
 telling_alias(const IndexJob *job)
 {
-	return job->serving ? job->alias : job->own_alias;
+	return job->serving && job->whole == NULL ? job->alias : job->own_alias;
 }
 
 static void took_emptying(IndexJob *job, const HttpReply *reply);
@@ -126,29 +126,66 @@ found_index(IndexJob *job)
 }
 
 /*
- * True if an index is another generation of ours: the instance, the tenant and the type in its name
- * are ours.  A registry from before a switch does not know it, or not as the one that serves.
+ * Length of the name of another generation of ours that an index is, or is a month of; 0: it is
+ * neither.  The instance, the tenant and the type in its name are ours.  A registry from before a
+ * switch does not know it, or not as the one that serves.
  */
-static bool
-is_relic(const IndexJob *job, const char *index)
+static size_t
+relic_length(const IndexJob *job, const char *index)
 {
 	size_t stem = strlen(job->index_name);
+	size_t digits;
 
 	while (stem > 0 && isdigit((unsigned char) job->index_name[stem - 1]))
 		stem--;
-	return job->serving && job->part == NULL && is_plain_name(index) &&
-		   strncmp(index, job->index_name, stem) == 0 && index[stem] != '\0' &&
-		   index[stem + strspn(index + stem, "0123456789")] == '\0';
+	if (!job->serving || job->part != NULL || !is_plain_name(index) ||
+		strncmp(index, job->index_name, stem) != 0)
+		return 0;
+	digits = strspn(index + stem, "0123456789");
+	return digits > 0 && strchr("-", index[stem + digits]) != NULL ? stem + digits : 0;
+}
+
+/* True if all who have the alias are of one other generation of ours, or of ours; job: which. */
+static bool
+are_relics(IndexJob *job, json_t *owners)
+{
+	const char *name;
+	json_t	   *owner;
+
+	json_object_foreach(owners, name, owner)
+	{
+		size_t length = relic_length(job, name);
+
+		if (length == 0)
+			return false;
+		if (index_is_month_of(name, job->index_name))
+			continue;
+		if (job->relic == NULL)
+			job->relic = pnstrdup(name, length);
+		if (!index_is_month_of(name, job->relic))
+			return false;
+		job->relics = lappend(job->relics, pstrdup(name));
+	}
+	return job->relic != NULL;
 }
 
 /* Takes the alias from a generation that the registry does not know of; ours may be there. */
 static void
-take_from_relic(IndexJob *job, const char *index)
+take_from_relic(IndexJob *job)
 {
-	job->relic = pstrdup(index);
 	job->replaces = job->relic;
 	if (is_altered(job))
 		index_switch(job);
+	else
+		create_index(job);
+}
+
+/* Nobody has the alias. */
+static void
+make_or_alter(IndexJob *job)
+{
+	if (is_altered(job))
+		index_alter(job);
 	else
 		create_index(job);
 }
@@ -160,13 +197,11 @@ took_alias(IndexJob *job, const HttpReply *reply)
 	json_t	   *root;
 	json_t	   *value;
 	const char *index;
+	bool		has_own;
 
 	if (reply->status == 404)
 	{
-		if (is_altered(job))
-			index_alter(job);
-		else
-			create_index(job);
+		make_or_alter(job);
 		return;
 	}
 	if (reply->status != 200)
@@ -178,10 +213,19 @@ took_alias(IndexJob *job, const HttpReply *reply)
 		index_job_end(job, "the answer about the alias is not understood");
 	else if (json_object_size(root) == 1 && strcmp(index, job->index_name) == 0)
 		found_index(job);
-	else if (json_object_size(root) == 1 && is_relic(job, index))
-		take_from_relic(job, index);
+	else if (job->monthly && index_month_owners(job, root, &has_own))
+	{
+		if (has_own)
+			found_index(job);
+		else
+			make_or_alter(job);
+	}
+	else if (are_relics(job, root))
+		take_from_relic(job);
 	else
 	{
+		job->relic = NULL;
+		job->relics = NIL;
 		job->done = true;
 		sink_set_textf(job->error, SINK_REASON_MAX, "alias \"%s\" belongs to index \"%s\"",
 					   telling_alias(job), index);
@@ -286,6 +330,7 @@ index_job_add_aliases(IndexJob *job)
 	if (job->serving)
 		appendStringInfo(&body, ",{\"add\":{\"index\":\"%s\",\"alias\":\"%s\"}}", job->index_name,
 						 job->alias);
+	index_month_more_aliases(job, &body);
 	appendStringInfoString(&body, "]}");
 	index_job_ask(job, took_added_aliases, "POST", "/_aliases", body.data);
 }

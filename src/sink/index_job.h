@@ -35,6 +35,10 @@ struct IndexJob
 	char *replaces;		 /* physical index that it takes the public alias from, NULL: none */
 	char *replaces_part; /* of that one */
 	char *relic;		 /* later generation that a lost registry had, and that had the alias */
+	List *relics;		 /* of char *: all its indices that had it */
+	bool  monthly;		 /* its documents are in those of its months */
+	List *months;		 /* of char *: these, as far as they are there */
+	char *whole;		 /* index that it is a month of, NULL: it is none */
 	bool  serving;		 /* it has the public alias, or is to get it */
 	int64 revision;
 	int64 tenant_id;
@@ -87,6 +91,12 @@ extern bool	 index_is_alias_of(const struct json_t *owner, const char *alias, co
 extern char *index_alias_action(const IndexJob *job, const char *alias);
 /* index_shared_lot.c: jobs that are to get their aliases together */
 extern void index_shared_start_lots(IndexJob *jobs, int njobs);
+/* index_month.c: an index with a part for each partition, and such a part */
+extern bool		   index_is_month_of(const char *index, const char *whole);
+extern bool		   index_month_owners(const IndexJob *job, struct json_t *owners, bool *has_own);
+extern char		  *index_month_actions(const IndexJob *job, const char *alias);
+extern void		   index_month_more_aliases(const IndexJob *job, StringInfo actions);
+extern const char *index_job_all(const IndexJob *job);
 /* index_switch.c: takes the public alias over from another index */
 extern void index_switch(IndexJob *job);
 /* Takes old aliases away and ends the job with the error it has. */

@@ -69,7 +69,7 @@ index_set(IndexJob *job)
 		if (body == NULL)
 			continue;
 		index_job_ask(job, took_set, "PUT",
-					  psprintf("/%s/%s%s", job->physical, settings ? "_settings" : "_mapping",
+					  psprintf("/%s/%s%s", index_job_all(job), settings ? "_settings" : "_mapping",
 							   settings ? "" : index_job_typed()),
 					  body);
 		return true;

@@ -37,30 +37,59 @@ took_switch(IndexJob *job, const HttpReply *reply)
 	}
 }
 
+/* True if an owner of the alias is a part of an index, or that or a month of it. */
+static bool
+is_of(const char *name, const json_t *owner, const IndexJob *job, const char *index,
+	  const char *part)
+{
+	if (strcmp(name, index) == 0)
+		return index_is_alias_of(owner, job->alias, part);
+	return part == NULL && index_is_month_of(name, index);
+}
+
 /* Moves the alias; within one index adding it with another filter is enough. */
 static void
-move_alias(IndexJob *job, bool away)
+move_alias(IndexJob *job, json_t *owners)
 {
-	char *taken = "";
+	StringInfoData body;
+	const char	  *name;
+	json_t		  *owner;
 
-	if (away && strcmp(job->replaces, job->physical) != 0)
-		taken = psprintf("{\"remove\":{\"index\":\"%s\",\"alias\":\"%s\"}},", job->replaces,
-						 job->alias);
-	index_job_ask(job, took_switch, "POST", "/_aliases",
-				  psprintf("{\"actions\":[%s%s]}", taken, index_alias_action(job, job->alias)));
+	initStringInfo(&body);
+	appendStringInfoString(&body, "{\"actions\":[");
+	json_object_foreach(owners, name, owner)
+	{
+		if (is_of(name, owner, job, job->replaces, job->replaces_part) &&
+			strcmp(name, job->physical) != 0)
+			appendStringInfo(&body, "{\"remove\":{\"index\":\"%s\",\"alias\":\"%s\"}},", name,
+							 job->alias);
+	}
+	appendStringInfo(&body, "%s]}", index_month_actions(job, job->alias));
+	index_job_ask(job, took_switch, "POST", "/_aliases", body.data);
 }
 
 /* Acts on who has the alias. */
 static void
 act_on_owner(IndexJob *job, json_t *owners)
 {
-	bool ours = index_is_alias_of(json_object_get(owners, job->physical), job->alias, job->part);
-	bool theirs =
-		index_is_alias_of(json_object_get(owners, job->replaces), job->alias, job->replaces_part);
+	bool		ours = false;
+	bool		theirs = false;
+	size_t		known = 0;
+	const char *name;
+	json_t	   *owner;
 
+	json_object_foreach(owners, name, owner)
+	{
+		bool our = is_of(name, owner, job, job->physical, job->part);
+		bool their = is_of(name, owner, job, job->replaces, job->replaces_part);
+
+		ours |= our;
+		theirs |= their;
+		known += our || their;
+	}
 	if (!json_is_object(owners))
 		index_job_end(job, "the answer about the alias is not understood");
-	else if (json_object_size(owners) != (size_t) ours + theirs)
+	else if (json_object_size(owners) != known)
 	{
 		job->done = true;
 		sink_set_textf(job->error, SINK_REASON_MAX, "alias \"%s\" belongs to another index",
@@ -69,7 +98,7 @@ act_on_owner(IndexJob *job, json_t *owners)
 	else if (ours && !theirs)
 		index_alter(job);
 	else
-		move_alias(job, theirs);
+		move_alias(job, owners);
 }
 
 /* GET /_alias/ALIAS says which index has it. */
@@ -80,7 +109,7 @@ took_owner(IndexJob *job, const HttpReply *reply)
 
 	if (reply->status == 404)
 	{
-		move_alias(job, false);
+		move_alias(job, NULL);
 		return;
 	}
 	if (reply->status != 200)

@@ -15,6 +15,8 @@ typedef enum SinkRole
 	SINK_RETIRED  /* it did until a moment ago */
 } SinkRole;
 
+struct SinkMonth;
+
 /* An index that the rows of a relation are written to. */
 typedef struct SinkPlace
 {
@@ -22,7 +24,22 @@ typedef struct SinkPlace
 	char	*index_name;
 	char	*alias; /* it is written and read by */
 	char *part; /* what its documents have in an index that tenants share, NULL: it shares none */
+	bool
+		monthly; /* each partition's documents are in a place of their own; read by the alias too */
+	int nmonths;
+	struct SinkMonth *months;	 /* in the order of time */
+	int				  month_key; /* key column that tells the month */
 } SinkPlace;
+
+/* Where the documents of one partition are. */
+typedef struct SinkMonth
+{
+	int64	  from;	 /* microseconds since 2000 */
+	int64	  to;	 /* exclusive, but for PG_INT64_MAX */
+	bool	  rest;	 /* it has what no other one has */
+	bool	  there; /* the index is made */
+	SinkPlace place;
+} SinkMonth;
 
 /* Where the rows of one relation go; made by sync/target.c, read-only for a sink. */
 typedef struct SinkTarget

@@ -18,6 +18,7 @@
 #include "sink/es_server.h"
 #include "sink/index_job.h"
 #include "sink/provision.h"
+#include "sink/provision_work.h"
 #include "sink/ready_index.h"
 
 #define JOBS_MAX 100
@@ -39,29 +40,6 @@ static int			 njobs = 0;
 static MemoryContext job_context = NULL; /* what the jobs point to */
 static TimestampTz	 next_look = 0;
 
-/* Rows that need work, those due first; "due" in milliseconds from now. */
-static const char *const work_query =
-	"SELECT index_name, index_type, alias, state,"
-	"  (body || jsonb_build_object('aliases',"
-	"    jsonb_build_object(index_name || '" INDEX_OWN_ALIAS "', '{}'::jsonb)"
-	"    || CASE role WHEN 'serving' THEN jsonb_build_object(alias, '{}'::jsonb) ELSE '{}' END)"
-	"   || CASE fields WHEN '{}' THEN '{}' ELSE jsonb_build_object('mappings',"
-	"        coalesce(body -> 'mappings', '{}') || jsonb_build_object('properties',"
-	"         fields || coalesce(body #> '{mappings,properties}', '{}'))) END)::text,"
-	"  tenant_id,"
-	"  CASE WHEN attempts = 0 THEN 0 ELSE"
-	"    (extract(epoch FROM updated_at - now()) * 1000"
-	"     + least($1, 250 * power(2, least(attempts, 20) - 1)))::bigint END AS due,"
-	"  to_put::text, to_jsonb(old_aliases)::text, revision::bigint, role, replaces,"
-	"  shared, (SELECT o.shared FROM tenancy.search_index o WHERE o.index_name = i.replaces),"
-	"  to_set::text"
-	" FROM tenancy.search_index i WHERE state <> 'ready'"
-	"   AND (replaces IS NULL OR NOT EXISTS (SELECT FROM tenancy.search_index o"
-	"     WHERE o.index_name = i.replaces AND o.state <> 'ready'))"
-	"   AND (shared IS NULL OR state = 'dropping' OR EXISTS (SELECT FROM tenancy.search_index o"
-	"     WHERE o.index_name = i.shared AND o.state = 'ready'))"
-	" ORDER BY due LIMIT $2";
-
 /*
  * Index $1 in state $2 and revision $3, unless a user's transaction has it: then it is looked at
  * again later.
@@ -78,7 +56,8 @@ static const char *const ready_query =
 	"  note = CASE $2 WHEN 'altered' THEN coalesce($5, note) ELSE $5 END,"
 	"  to_put = '{}', to_set = '{}', old_aliases = '{}', updated_at = now(),"
 	"  lifecycle = CASE $2 WHEN 'altered' THEN lifecycle ELSE '{}' END,"
-	"  filled = CASE $2 WHEN 'altered' THEN filled ELSE $2 <> 'missing' AND role = 'serving'"
+	"  filled = CASE WHEN $2 = 'altered' THEN filled WHEN role = 'month' THEN $2 <> 'missing'"
+	"   ELSE $2 <> 'missing' AND role = 'serving'"
 	"   AND NOT EXISTS (SELECT FROM tenancy.resync r"
 	"    JOIN tenancy.tenant t ON t.id = r.tenant_id"
 	"    JOIN tenancy.sync_table s ON s.blueprint = t.blueprint AND s.table_name = r.table_name"
@@ -199,98 +178,20 @@ search_provision_wake(void)
 	ready_index_stale();
 }
 
-/* Copies a column of the last result for the jobs. */
-static char *
-copy_column(int row, int column)
-{
-	return MemoryContextStrdup(job_context, tenancy_spi_text(row, column));
-}
-
-/* Notes what the job's index takes the alias from. */
-static void
-read_replaced(IndexJob *job, const char *index_name, const char *shared)
-{
-	job->replaces = MemoryContextStrdup(job_context, shared != NULL ? shared : index_name);
-	job->replaces_part = shared != NULL ? search_part(job_context, index_name) : NULL;
-}
-
-/* Makes a job of a row. */
-static void
-read_job(int row)
-{
-	IndexJob *job = &jobs[njobs];
-	char	 *replaces;
-	char	 *shared;
-
-	memset(job, 0, sizeof(IndexJob));
-	job->together = true;
-	job->index_name = copy_column(row, 1);
-	job->index_type = copy_column(row, 2);
-	job->alias = copy_column(row, 3);
-	job->state = copy_column(row, 4);
-	job->body = copy_column(row, 5);
-	job->tenant_id = tenancy_spi_int64(row, 6);
-	job->to_put = copy_column(row, 8);
-	job->to_set = copy_column(row, 15);
-	job->old_aliases = copy_column(row, 9);
-	job->revision = tenancy_spi_int64(row, 10);
-	job->own_alias = search_own_alias(job_context, job->index_name);
-	job->serving = strcmp(tenancy_spi_text(row, 11), "serving") == 0;
-	shared = tenancy_spi_text(row, 13);
-	job->physical = shared != NULL ? MemoryContextStrdup(job_context, shared) : job->index_name;
-	job->part = shared != NULL ? search_part(job_context, job->index_name) : NULL;
-	replaces = tenancy_spi_text(row, 12);
-	if (replaces != NULL)
-		read_replaced(job, replaces, tenancy_spi_text(row, 14));
-	else if (!job->serving)
-		job->old_aliases = "[]"; /* it has no public one */
-	njobs++;
-}
-
-/* True for a row of the last result whose work is done together: a part that is to get its alias. */
-static bool
-is_together(int row)
-{
-	char *state = tenancy_spi_text(row, 4);
-
-	return tenancy_spi_text(row, 13) != NULL &&
-		   (strcmp(state, "pending") == 0 || strcmp(state, "missing") == 0);
-}
-
-/* Reads the rows that are due, and when the next one is. */
-static void
-read_work(void)
-{
-	Oid	  types[] = {FLOAT8OID, INT8OID};
-	Datum values[] = {Float8GetDatum(tenancy_retry_max), Int64GetDatum(JOBS_MAX)};
-	int64 wait = LOOK_INTERVAL;
-	int	  alone = 0;
-
-	tenancy_spi_exec(work_query, 2, types, values, NULL);
-	for (int row = 0; row < SPI_processed; row++)
-	{
-		int64 due = tenancy_spi_int64(row, 7);
-
-		if (due > 0)
-			wait = Min(wait, due);
-		else if (is_together(row) || alone++ < ALONE_MAX)
-			read_job(row);
-	}
-	next_look = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), wait);
-}
-
 /* Looks at the table in a transaction of its own. */
 static void
 look(void)
 {
 	SpiScope scope;
+	long	 wait;
 
 	next_look = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), LOOK_INTERVAL);
 	tenancy_tx_begin("pg_tenancy: reading search indices");
 	if (tenancy_extension_exists())
 	{
 		tenancy_spi_begin_as_owner(&scope);
-		read_work();
+		wait = provision_read_work(jobs, JOBS_MAX, ALONE_MAX, &njobs, job_context);
+		next_look = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), Min(wait, LOOK_INTERVAL));
 		if (ready_index_wait() == 0)
 			ready_index_load();
 		tenancy_spi_end(&scope);
@@ -365,14 +266,17 @@ exec_for_index(const char *sql, const char *index_name)
 static void
 write_consequences(const IndexJob *job)
 {
-	if (job->relic != NULL)
-		(void) change_row(job, relic_query, job->relic);
+	ListCell *cell;
+
+	foreach (cell, job->relics)
+		(void) change_row(job, relic_query, lfirst(cell));
 	if (job->replaces != NULL && job->relic == NULL)
 		exec_for_index(switched_query, job->index_name);
 	else if (strcmp(job->state, "missing") == 0 ||
 			 (strcmp(job->state, "pending") == 0 && !job->serving))
 		exec_for_table(job, resync_query); /* nothing was sent to it before */
-	else if ((job->created || job->part != NULL) && strcmp(job->state, "pending") == 0)
+	else if ((job->created || job->part != NULL) && job->whole == NULL &&
+			 strcmp(job->state, "pending") == 0)
 		exec_for_table(job, fresh_query);
 	if (job->refused && (job->serving || job->replaces != NULL))
 		exec_for_table(job, refused_query);

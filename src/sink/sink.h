@@ -101,6 +101,7 @@ typedef struct SinkDocument
 {
 	const char *key; /* as SinkItem.key */
 	int			key_length;
+	const char *alias; /* by which it is read, NULL: by that of the place */
 	bool		found;
 	bool		too_large; /* found, but longer than was allowed for: doc is not set */
 	uint64		version;

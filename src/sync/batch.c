@@ -17,6 +17,7 @@
 #include "sync/batch_builder.h"
 #include "sync/dead_letter.h"
 #include "sync/document.h"
+#include "sync/months.h"
 #include "sync/resync.h"
 #include "sync/row_reader.h"
 #include "sync/sink_worker.h"
@@ -72,7 +73,8 @@ batch_add_item(BatchBuilder *builder, DirtyEntry *entry, const SinkTarget *targe
 	lane->batch.nitems++;
 	memset(item, 0, offsetof(SinkItem, reason) + 1);
 	item->target = target;
-	item->place = target != NULL && target->nplaces > 0 ? &target->places[0] : NULL;
+	if (target != NULL && target->nplaces > 0)
+		item->place = months_place(&target->places[0], entry->key, entry->key_length);
 	item->action = action;
 	item->key = entry->key;
 	item->key_length = entry->key_length;

@@ -7,7 +7,7 @@ CREATE TABLE tenancy.index_move (
         CHECK (phase IN ('queued', 'creating', 'filling', 'verifying', 'switching', 'grace', 'failed')),
     from_index text,
     to_index text,
-    placement text CHECK (placement IN ('dedicated', 'shared')),
+    placement text CHECK (placement IN ('dedicated', 'shared', 'monthly')),
     reason text NOT NULL,
     again text,
     attempts integer NOT NULL DEFAULT 0,
@@ -95,8 +95,11 @@ BEGIN
            old.age_from
       FROM tenancy.index_body(of_tenant, of_type) b;
     SELECT placement INTO wanted FROM tenancy.index_move WHERE tenant_id = of_tenant AND index_type = of_type;
-    IF coalesce(wanted, CASE WHEN old.shared IS NULL THEN 'dedicated' ELSE 'shared' END) = 'shared' THEN
+    wanted := coalesce(wanted, tenancy.placement_of(old));
+    IF wanted = 'shared' THEN
         PERFORM tenancy.share_index(new_name);
+    ELSIF wanted = 'monthly' THEN
+        PERFORM tenancy.place_monthly(new_name);
     END IF;
     UPDATE tenancy.index_move
        SET phase = 'creating', from_index = old.index_name, to_index = new_name, started_at = clock_timestamp()
@@ -110,6 +113,7 @@ CREATE FUNCTION tenancy.index_move_trouble(of_index text, why text, is_final boo
 DECLARE
     tries integer;
 BEGIN
+    of_index := coalesce((SELECT month_of FROM tenancy.search_index WHERE index_name = of_index), of_index);
     UPDATE tenancy.search_index SET state = 'dropping', updated_at = now() WHERE index_name = of_index AND role = 'retired';
     IF FOUND THEN
         RETURN true;
@@ -205,6 +209,8 @@ BEGIN
     UPDATE tenancy.index_move m SET phase = n.phase, differences = CASE n.phase WHEN 'switching' THEN 0 END
       FROM (SELECT i.index_name, CASE
               WHEN i.state IN ('pending', 'missing', 'emptying') THEN 'creating'
+              WHEN EXISTS (SELECT FROM tenancy.search_index n WHERE n.month_of = i.index_name
+                              AND n.state IN ('pending', 'missing', 'emptying')) THEN 'creating'
               WHEN i.state <> 'ready' THEN m.phase
               WHEN EXISTS (SELECT FROM tenancy.resync r JOIN tenancy.tenant t ON t.id = r.tenant_id
                      JOIN tenancy.sync_table s ON s.blueprint = t.blueprint AND s.table_name = r.table_name
@@ -286,6 +292,8 @@ DECLARE
 BEGIN
     SELECT * INTO old FROM tenancy.search_index
       WHERE tenant_id = of_tenant AND index_type = of_type AND role = 'serving' AND state <> 'dropping' FOR UPDATE;
+    PERFORM tenancy.follow_partitions(index_name) FROM tenancy.search_index
+      WHERE tenant_id = of_tenant AND index_type = of_type AND monthly;
     wanted := tenancy.index_body(of_tenant, of_type);
     IF old.index_name IS NULL OR wanted IS NULL THEN
         RETURN NULL;
@@ -366,7 +374,7 @@ BEGIN
      RETURNING coalesce(m.to_index, '') INTO cancelled;
     UPDATE tenancy.search_index SET state = 'dropping', updated_at = now()
      WHERE index_name = cancelled AND role = 'filling';
-    UPDATE tenancy.placement p SET placement = CASE WHEN i.shared IS NULL THEN 'dedicated' ELSE 'shared' END
+    UPDATE tenancy.placement p SET placement = tenancy.placement_of(i)
       FROM tenancy.search_index i JOIN tenancy.tenant t ON t.id = i.tenant_id AND t.name = tenant AND t.status <> 'dropped'
      WHERE cancelled IS NOT NULL AND i.index_type = reindex_cancel.index_type AND i.role = 'serving' AND i.state <> 'dropping'
        AND p.tenant_id = i.tenant_id AND p.index_type = i.index_type;

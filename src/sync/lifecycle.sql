@@ -145,13 +145,13 @@ COMMENT ON FUNCTION tenancy.lifecycle_policy(text, jsonb) IS
 CREATE FUNCTION tenancy.lifecycle_placement(blueprint text, index_type text) RETURNS text
     LANGUAGE sql STABLE PARALLEL SAFE
     BEGIN ATOMIC
-        SELECT CASE WHEN EXISTS (SELECT FROM tenancy.search_index i JOIN tenancy.tenant t ON t.id OPERATOR(pg_catalog.=) i.tenant_id
-              WHERE t.blueprint OPERATOR(pg_catalog.=) lifecycle_placement.blueprint
-                AND i.index_type OPERATOR(pg_catalog.=) lifecycle_placement.index_type AND i.shared IS NOT NULL
-                AND i.role OPERATOR(pg_catalog.<>) 'retired' AND i.state OPERATOR(pg_catalog.<>) 'dropping')
-            THEN 'shared' ELSE 'dedicated' END;
+        SELECT CASE WHEN pg_catalog.bool_or(i.shared IS NOT NULL) THEN 'shared' WHEN pg_catalog.bool_and(i.monthly) THEN 'monthly' ELSE 'dedicated' END
+          FROM tenancy.search_index i JOIN tenancy.tenant t ON t.id OPERATOR(pg_catalog.=) i.tenant_id
+         WHERE t.blueprint OPERATOR(pg_catalog.=) lifecycle_placement.blueprint
+           AND i.index_type OPERATOR(pg_catalog.=) lifecycle_placement.index_type
+           AND i.role OPERATOR(pg_catalog.<>) 'retired' AND i.state OPERATOR(pg_catalog.<>) 'dropping';
     END;
-COMMENT ON FUNCTION tenancy.lifecycle_placement(text, text) IS 'Placement of the indices of a type: dedicated, or shared if that of a tenant is. Used by the extension itself';
+COMMENT ON FUNCTION tenancy.lifecycle_placement(text, text) IS 'Placement of the indices of a type: monthly if all are, shared if that of a tenant is, else dedicated. Used by the extension itself';
 
 CREATE FUNCTION tenancy.lifecycle_refusal(phases jsonb, placement text, append_only boolean) RETURNS text
     LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE

@@ -65,20 +65,23 @@ CREATE FUNCTION tenancy.lifecycle_server_policy_gone(of_name text) RETURNS void
 COMMENT ON FUNCTION tenancy.lifecycle_server_policy_gone(text) IS 'Notes that the search server has a policy no more. Used by the search worker';
 
 CREATE VIEW tenancy.lifecycle_index AS
-    SELECT i.index_name, t.name AS tenant, i.index_type, a.policy, a.append_only, i.age_from,
-           pg_catalog.now() OPERATOR(pg_catalog.-) i.age_from AS age,
-           CASE WHEN a.policy IS NULL THEN NULL
-                ELSE tenancy.lifecycle_phase(p.phases, pg_catalog.now() OPERATOR(pg_catalog.-) i.age_from) END AS phase,
-           i.lifecycle OPERATOR(pg_catalog.->>) 'phase' AS applied,
-           CASE WHEN a.policy IS NOT NULL THEN coalesce(i.lifecycle OPERATOR(pg_catalog.->>) 'by', 'worker') END AS carried_out_by,
-           i.lifted_at, i.lifecycle_error AS last_error
-      FROM tenancy.search_index i
-      JOIN tenancy.tenant t ON t.id OPERATOR(pg_catalog.=) i.tenant_id
-      LEFT JOIN tenancy.lifecycle_attachment a
-        ON a.blueprint OPERATOR(pg_catalog.=) t.blueprint AND a.index_type OPERATOR(pg_catalog.=) i.index_type
-      LEFT JOIN tenancy.lifecycle_policy p ON p.name OPERATOR(pg_catalog.=) a.policy
-     WHERE i.role OPERATOR(pg_catalog.=) 'serving' AND i.state OPERATOR(pg_catalog.<>) 'dropping';
-COMMENT ON VIEW tenancy.lifecycle_index IS 'Every index that serves, with its lifecycle policy. phase: the one that its age says; applied: the one whose settings it has (of a table that is not append-only never delete: its index goes with the partition); carried_out_by: worker: the search worker, ilm or ism: the server, whose own API shows how far it is, and applied is null; lifted_at: when readonly was lifted for a late change, until it is restored';
+    SELECT x.index_name, x.tenant, x.index_type, x.placement, x.policy, x.append_only, x.age_from, x.age,
+           CASE WHEN x.policy IS NOT NULL THEN coalesce(tenancy.lifecycle_phase(x.phases, x.age), 'hot') END AS phase,
+           x.lifecycle OPERATOR(pg_catalog.->>) 'phase' AS applied,
+           CASE WHEN x.policy IS NOT NULL THEN coalesce(x.lifecycle OPERATOR(pg_catalog.->>) 'by', 'worker') END AS carried_out_by,
+           x.lifted_at, coalesce(x.lifecycle_error, tenancy.lifecycle_refusal(x.phases, x.placement, x.append_only)) AS last_error
+      FROM (SELECT i.index_name, t.name AS tenant, i.index_type, CASE WHEN i.month_of IS NULL THEN tenancy.placement_of(i) ELSE 'monthly' END AS placement, a.policy, a.append_only,
+                   p.phases, i.age_from, i.lifecycle, i.lifecycle_error, i.lifted_at,
+                   CASE WHEN pg_catalog.isfinite(i.age_from) THEN pg_catalog.now() OPERATOR(pg_catalog.-) i.age_from END AS age
+              FROM tenancy.search_index i
+              LEFT JOIN tenancy.search_index g ON g.index_name OPERATOR(pg_catalog.=) i.month_of
+              JOIN tenancy.tenant t ON t.id OPERATOR(pg_catalog.=) coalesce(g.tenant_id, i.tenant_id)
+              LEFT JOIN tenancy.lifecycle_attachment a
+                ON a.blueprint OPERATOR(pg_catalog.=) t.blueprint AND a.index_type OPERATOR(pg_catalog.=) i.index_type
+              LEFT JOIN tenancy.lifecycle_policy p ON p.name OPERATOR(pg_catalog.=) a.policy
+             WHERE coalesce(g.role, i.role) OPERATOR(pg_catalog.=) 'serving' AND i.state OPERATOR(pg_catalog.<>) 'dropping'
+               AND NOT i.monthly) x;
+COMMENT ON VIEW tenancy.lifecycle_index IS 'Every index that serves, one of many months each month, with its lifecycle policy. age: of a month from the end of its partition''s, NULL where that has none; phase: the one that its age says; applied: the one whose settings it has (of a table that is not append-only never delete: its index goes with the partition); carried_out_by: worker: the search worker, ilm or ism: the server, whose own API shows how far it is, and applied is null; lifted_at: when readonly was lifted for a late change, until it is restored';
 
 CREATE FUNCTION tenancy.lifecycle_wanted(phases jsonb, phase text, policy text, had jsonb, api text, nodes text[], origin timestamptz) RETURNS jsonb
     LANGUAGE sql STABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $$
@@ -119,16 +122,20 @@ CREATE FUNCTION tenancy.lifecycle_work(rest interval, api text, dated boolean, n
                -- of the phase that it has come to; the server does them all
                AND (x.wanted ? 'by' OR array_position('{hot,warm,cold}', n.key) <= array_position('{hot,warm,cold}', x.phase)))
            || ', shards stay where they are'
-      FROM (SELECT i.index_name, i.body, i.lifecycle AS had, g.phase, i.lifted_at, p.phases,
+      FROM (SELECT i.index_name, coalesce(w.body, i.body) AS body, i.lifecycle AS had, g.phase, i.lifted_at, p.phases,
                    tenancy.lifecycle_wanted(p.phases, g.phase, v.policy, i.lifecycle,
                        -- the server counts from when it made the index, if it cannot be told otherwise
-                       CASE WHEN dated OR i.age_from = i.created_at THEN api END, nodes, CASE WHEN dated THEN i.age_from END) AS wanted
+                       CASE WHEN isfinite(i.age_from) AND (dated OR i.age_from = i.created_at) THEN api END, nodes,
+                       CASE WHEN dated THEN i.age_from END) AS wanted
               FROM tenancy.search_index i JOIN tenancy.lifecycle_index v USING (index_name)
-              LEFT JOIN tenancy.lifecycle_policy p ON p.name = v.policy
+              LEFT JOIN tenancy.search_index w ON w.index_name = i.month_of
+              LEFT JOIN tenancy.lifecycle_policy p
+                ON p.name = v.policy AND tenancy.lifecycle_refusal(p.phases, v.placement, v.append_only) IS NULL
               -- rows that are still there keep their documents
-             CROSS JOIN LATERAL (SELECT CASE WHEN v.phase = 'delete' AND NOT v.append_only THEN 'cold' ELSE v.phase END) g (phase)
-             WHERE i.state = 'ready' AND i.shared IS NULL AND (i.filled OR v.policy IS NULL)
-               AND (v.policy IS NOT NULL OR i.lifecycle <> '{}')
+             CROSS JOIN LATERAL (SELECT CASE WHEN p.name IS NULL THEN NULL WHEN v.phase = 'delete' AND (NOT v.append_only OR i.month_of IS NOT NULL) THEN 'cold'
+                                      ELSE v.phase END) g (phase)
+             WHERE i.state = 'ready' AND i.shared IS NULL AND (i.filled OR p.name IS NULL)
+               AND (p.name IS NOT NULL OR i.lifecycle <> '{}')
                AND (i.lifecycle_tried_at IS NULL OR i.lifecycle_tried_at < now() - rest)) x
      WHERE x.wanted <> x.had AND (x.lifted_at IS NULL OR x.lifted_at < now() - rest)
         -- its block is to be restored
@@ -198,3 +205,4 @@ REVOKE ALL ON FUNCTION
     tenancy.lifecycle_work(interval, text, boolean, text[])
 FROM PUBLIC;
 GRANT SELECT ON tenancy.server_policy, tenancy.lifecycle_index TO tenancy_operator, tenancy_admin;
+GRANT EXECUTE ON FUNCTION tenancy.placement_of(tenancy.search_index) TO tenancy_operator, tenancy_admin;

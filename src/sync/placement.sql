@@ -47,10 +47,11 @@ CREATE FUNCTION tenancy.place(tenant text, index_type text, placement text) RETU
 DECLARE
     old tenancy.search_index;
     new_name text;
+    refusal text;
 BEGIN
-    IF placement IS NULL OR placement NOT IN ('dedicated', 'shared') THEN
+    IF placement IS NULL OR placement NOT IN ('dedicated', 'shared', 'monthly') THEN
         RAISE EXCEPTION 'unknown placement "%"', placement
-            USING ERRCODE = '22023', HINT = 'It can be dedicated or shared.';
+            USING ERRCODE = '22023', HINT = 'It can be dedicated, shared or monthly.';
     END IF;
     SELECT i.* INTO old FROM tenancy.search_index i JOIN tenancy.tenant t ON t.id = i.tenant_id
      WHERE t.name = tenant AND t.status <> 'dropped' AND i.index_type = place.index_type AND i.role = 'serving'
@@ -58,15 +59,21 @@ BEGIN
     IF NOT FOUND THEN
         RAISE EXCEPTION 'tenant "%" has no index of type "%"', tenant, index_type USING ERRCODE = 'TN001';
     END IF;
-    IF placement = 'shared' AND EXISTS (SELECT FROM tenancy.lifecycle_attachment a JOIN tenancy.tenant t USING (blueprint)
-          WHERE t.id = old.tenant_id AND a.index_type = old.index_type)
-    THEN
-        RAISE EXCEPTION 'index type "%" follows a lifecycle policy', index_type USING ERRCODE = 'TN020',
-            DETAIL = 'A shared index has documents of other tenants too.', HINT = 'tenancy.lifecycle_detach() ends that.';
+    SELECT tenancy.lifecycle_refusal(p.phases, placement, a.append_only) INTO refusal
+      FROM tenancy.lifecycle_attachment a JOIN tenancy.lifecycle_policy p ON p.name = a.policy JOIN tenancy.tenant t USING (blueprint)
+     WHERE t.id = old.tenant_id AND a.index_type = old.index_type;
+    IF refusal IS NOT NULL THEN
+        RAISE EXCEPTION 'index type "%" follows a lifecycle policy that it could not have then', index_type USING ERRCODE = 'TN020',
+            DETAIL = refusal, HINT = 'tenancy.lifecycle_detach() ends that.';
+    END IF;
+    refusal := CASE placement WHEN 'monthly' THEN tenancy.monthly_refusal(old.tenant_id, old.index_type) END;
+    IF refusal IS NOT NULL THEN
+        RAISE EXCEPTION 'index type "%" of tenant "%" cannot be placed monthly', index_type, tenant
+            USING ERRCODE = 'TN010', DETAIL = refusal;
     END IF;
     UPDATE tenancy.placement p SET placement = place.placement
      WHERE p.tenant_id = old.tenant_id AND p.index_type = old.index_type;
-    IF (old.shared IS NOT NULL) = (placement = 'shared')
+    IF tenancy.placement_of(old) = placement
        AND NOT EXISTS (SELECT FROM tenancy.index_move m WHERE m.tenant_id = old.tenant_id AND m.index_type = old.index_type)
     THEN
         RETURN false;
@@ -81,19 +88,21 @@ BEGIN
         VALUES (new_name, old.tenant_id, old.index_type, old.alias, old.old_aliases, old.body, old.fields, old.relation, old.shape);
         IF placement = 'shared' THEN
             PERFORM tenancy.share_index(new_name);
+        ELSIF placement = 'monthly' THEN
+            PERFORM tenancy.place_monthly(new_name);
         END IF;
         RETURN true;
     END IF;
     RETURN tenancy.queue_reindex(old.tenant_id, old.index_type, format('tenancy.place() wanted it %s', placement), placement);
 END
 $$;
-COMMENT ON FUNCTION tenancy.place(text, text, text) IS 'Moves the index of a tenant and an index type: dedicated, an index of its own; shared, a part of an index of many tenants. Searches and changes go on, as with tenancy.reindex(). False: it is there already. Errors: TN001 no such tenant or index, 22023 unknown placement, TN020 shared, but the index type follows a lifecycle policy';
+COMMENT ON FUNCTION tenancy.place(text, text, text) IS 'Moves the index of a tenant and an index type: dedicated, an index of its own; shared, a part of an index of many tenants; monthly, an index for each partition of a table that is partitioned by RANGE of a date or timestamp column, made before its first document and dropped with the partition. Searches and changes go on, as with tenancy.reindex(). False: it is there already. Errors: TN001 no such tenant or index, 22023 unknown placement, TN010 monthly, but the table is not partitioned so, TN020 the index type follows a lifecycle policy that could not be there';
 
 CREATE FUNCTION tenancy.placement_advice()
     RETURNS TABLE (tenant text, index_type text, placement text, advice text, reason text, documents bigint, bytes bigint)
     LANGUAGE sql STABLE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
     WITH sized AS (
-        SELECT t.name, i.index_type, i.shared, z.documents, z.bytes,
+        SELECT t.name, i.index_type, i.shared, i.monthly, tenancy.placement_of(i) AS placement, z.documents, z.bytes,
                sum(z.bytes) OVER (PARTITION BY i.shared) AS together
           FROM tenancy.search_index i JOIN tenancy.tenant t ON t.id = i.tenant_id AND t.status <> 'dropped'
          CROSS JOIN LATERAL (
@@ -102,11 +111,13 @@ CREATE FUNCTION tenancy.placement_advice()
                  FROM pg_class c
                 WHERE c.oid = i.relation OR c.oid IN (SELECT p.relid FROM pg_partition_tree(i.relation::regclass) p)) z
          WHERE i.role = 'serving' AND i.state <> 'dropping')
-    SELECT name, index_type, CASE WHEN shared IS NULL THEN 'dedicated' ELSE 'shared' END,
-           CASE WHEN shared IS NULL AND bytes < 100 * 1048576 THEN 'shared'
+    SELECT name, index_type, placement,
+           CASE WHEN monthly THEN 'keep'
+                WHEN shared IS NULL AND bytes < 100 * 1048576 THEN 'shared'
                 WHEN shared IS NOT NULL AND (bytes > 10 * 1073741824::bigint OR bytes > together / 5 AND bytes > 1073741824) THEN 'dedicated'
                 ELSE 'keep' END,
-           CASE WHEN shared IS NULL AND bytes < 100 * 1048576 THEN 'it has less than 100 MB'
+           CASE WHEN monthly THEN 'it has an index for each partition'
+                WHEN shared IS NULL AND bytes < 100 * 1048576 THEN 'it has less than 100 MB'
                 WHEN shared IS NULL THEN 'it has 100 MB or more'
                 WHEN bytes > 10 * 1073741824::bigint THEN 'it has more than 10 GB'
                 WHEN bytes > together / 5 AND bytes > 1073741824 THEN 'it has more than a fifth of the shared index'

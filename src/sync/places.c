@@ -10,6 +10,7 @@
 #include "utils/memutils.h"
 
 #include "sync/batch_builder.h"
+#include "sync/months.h"
 #include "sync/target.h"
 
 /* Makes room for more items. */
@@ -46,15 +47,21 @@ add_copy(BatchBuilder *builder, const SinkPlace *place)
 static void
 send_apart(BatchBuilder *builder, DirtyEntry *entry)
 {
-	SinkBatch *batch = &builder->lane->batch;
-	SinkItem  *item = &batch->items[batch->nitems - 1];
+	SinkBatch		 *batch = &builder->lane->batch;
+	SinkItem		 *item = &batch->items[batch->nitems - 1];
+	const SinkTarget *target = item->target;
+	const SinkPlace	 *place = NULL;
 
 	if (entry->apart_age != (uint8) target_age())
 	{
 		entry->apart = 1; /* its places may be others now */
 		entry->apart_age = (uint8) target_age();
 	}
-	item->place = &item->target->places[entry->apart - 1];
+	for (; entry->apart <= target->nplaces && place == NULL; entry->apart++)
+		place = months_place(&target->places[entry->apart - 1], item->key, item->key_length);
+	entry->apart--;
+	if (place != NULL) /* else the last ones have no index for it: the serving one is told again */
+		item->place = place;
 }
 
 /* Adds the last item once more for each further place of its target. */
@@ -74,7 +81,13 @@ batch_spread(BatchBuilder *builder)
 		return;
 	}
 	for (int i = 1; i < target->nplaces; i++)
-		add_copy(builder, &target->places[i]);
+	{
+		const SinkPlace *place = months_place(&target->places[i], item->key, item->key_length);
+
+		if (place != NULL)
+			add_copy(builder, place);
+		item = &batch->items[batch->nitems - 1]; /* they may have moved */
+	}
 }
 
 /* Takes the last row out of the batch again: the next request begins with it. */

@@ -89,8 +89,12 @@ CREATE TABLE tenancy.search_index (
     to_put jsonb NOT NULL DEFAULT '{}',
     to_set jsonb NOT NULL DEFAULT '{}',
     old_aliases text[] NOT NULL DEFAULT '{}',
-    role text NOT NULL DEFAULT 'serving' CHECK (role IN ('serving', 'filling', 'retired', 'shared')),
+    role text NOT NULL DEFAULT 'serving' CHECK (role IN ('serving', 'filling', 'retired', 'shared', 'month')),
     shared text,
+    monthly boolean NOT NULL DEFAULT false,
+    month_of text,
+    partition oid,
+    bounds text,
     owner oid,
     replaces text,
     revision integer NOT NULL DEFAULT 0,
@@ -110,8 +114,12 @@ CREATE TABLE tenancy.search_index (
 );
 COMMENT ON TABLE tenancy.search_index IS 'Every index the search sink makes, keeps or removes; a row goes when the index is gone';
 COMMENT ON COLUMN tenancy.search_index.state IS 'pending: to be made; ready; altered: its mapping or alias is to be changed first; missing: was there and is gone, to be made and filled again; emptying: its table is gone, to be made again without documents; dropping: to be removed';
-COMMENT ON COLUMN tenancy.search_index.role IS 'serving: the alias stands for it; filling: it is to take the place of that one; retired: it has been replaced, and is kept in step for tenancy.reindex_grace. All of them get every change. shared: parts of it are the indices of many tenants; its tenant_id is 0';
+COMMENT ON COLUMN tenancy.search_index.role IS 'serving: the alias stands for it; filling: it is to take the place of that one; retired: it has been replaced, and is kept in step for tenancy.reindex_grace. All of them get every change. shared: parts of it are the indices of many tenants; month: it has the documents of one partition; the tenant_id of these two is 0';
 COMMENT ON COLUMN tenancy.search_index.shared IS 'Index of which it is a part: the server has none of its own name. NULL: it shares none';
+COMMENT ON COLUMN tenancy.search_index.monthly IS 'Each partition of its table has an index, see month_of; it has none of their documents itself';
+COMMENT ON COLUMN tenancy.search_index.month_of IS 'Index among whose months it is, and whose body, fields and role are its too';
+COMMENT ON COLUMN tenancy.search_index.partition IS 'Partition whose rows such a month has';
+COMMENT ON COLUMN tenancy.search_index.bounds IS 'Bounds of that partition, in UTC: with others it is another month';
 COMMENT ON COLUMN tenancy.search_index.owner IS 'Of a shared one: owner of the blueprints whose tenants share it';
 COMMENT ON COLUMN tenancy.search_index.replaces IS 'Index that it is to take the alias from now';
 COMMENT ON COLUMN tenancy.search_index.filled IS 'It has had every row: tenant_search uses it';
@@ -134,6 +142,16 @@ CREATE INDEX search_index_work ON tenancy.search_index (state) WHERE state <> 'r
 CREATE INDEX search_index_tenant ON tenancy.search_index (tenant_id);
 CREATE INDEX search_index_relation ON tenancy.search_index (relation);
 CREATE INDEX search_index_shared ON tenancy.search_index (shared) WHERE shared IS NOT NULL;
+CREATE INDEX search_index_month ON tenancy.search_index (month_of) WHERE month_of IS NOT NULL;
+
+CREATE FUNCTION tenancy.placement_of(i tenancy.search_index) RETURNS text
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    BEGIN ATOMIC
+        SELECT CASE WHEN (i).monthly THEN 'monthly' WHEN (i).shared IS NOT NULL THEN 'shared' ELSE 'dedicated' END;
+    END;
+COMMENT ON FUNCTION tenancy.placement_of(tenancy.search_index) IS 'Placement that an index of a tenant has. Used by the extension itself';
+
+REVOKE ALL ON FUNCTION tenancy.placement_of(tenancy.search_index) FROM PUBLIC;
 
 CREATE TABLE tenancy.sink (
     name text PRIMARY KEY CHECK (name IN ('search', 'cache', 'statistics')),

@@ -129,10 +129,11 @@ resync_row_filled(const ResyncRow *row)
 						"   AND m.tenant_id = $1 AND m.index_type = s.index_type");
 	exec_for_table(row, "UPDATE tenancy.search_index SET filled = true WHERE index_name IN"
 						" (SELECT i.index_name FROM tenancy.search_index i"
-						"    JOIN tenancy.tenant t ON t.id = i.tenant_id"
+						"    LEFT JOIN tenancy.search_index w ON w.index_name = i.month_of"
+						"    JOIN tenancy.tenant t ON t.id = coalesce(w.tenant_id, i.tenant_id)"
 						"    JOIN tenancy.sync_table s ON s.blueprint = t.blueprint"
 						"     AND s.index_type = i.index_type"
-						"   WHERE i.tenant_id = $1 AND s.table_name = $2 AND i.state = 'ready'"
+						"   WHERE t.id = $1 AND s.table_name = $2 AND i.state = 'ready'"
 						"     AND NOT i.filled FOR UPDATE OF i SKIP LOCKED)");
 }
 

@@ -145,6 +145,19 @@ record_change(const ShapeChange *change)
 	search_provision_altered(change->index_name);
 }
 
+/* Partitions that came have an index before their first document; those that went have none. */
+static void
+follow_partitions(const ShapeChange *change)
+{
+	Oid	  types[1] = {TEXTOID};
+	Datum values[1] = {CStringGetTextDatum(change->index_name)};
+	bool  isnull;
+
+	tenancy_spi_exec("SELECT tenancy.follow_partitions($1)", 1, types, values, NULL);
+	if (DatumGetBool(tenancy_spi_datum(0, 1, &isnull)))
+		search_provision_wake();
+}
+
 /* Its table is gone: what its rows left behind goes, and the index's documents. */
 static void
 request_emptying(const ShapeChange *change)
@@ -198,6 +211,7 @@ apply(const ShapeChange *change)
 		return true;
 	retyped = OidIsValid(change->now) ? shape_retyped_fields(change) : NULL;
 	record_change(change);
+	follow_partitions(change);
 	request_resync(change);
 	if (retyped != NULL)
 		shape_make_anew(change, retyped);

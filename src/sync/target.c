@@ -23,6 +23,7 @@
 #include "sync/shape.h"
 #include "sync/statistics.h"
 #include "sync/target.h"
+#include "sync/target_months.h"
 
 typedef struct TargetSlot
 {
@@ -52,7 +53,8 @@ static const char *const target_query =
 	"x,"
 	"         unnest(ARRAY[x.technologies, x.industry, x.company_size, x.timeline, x.budget, x.roi,"
 	"           x.created]::text[]) WITH ORDINALITY u (v, o)"
-	"        WHERE s.benchmark AND x.blueprint = s.blueprint AND x.table_name = s.table_name)"
+	"        WHERE s.benchmark AND x.blueprint = s.blueprint AND x.table_name = s.table_name),"
+	"       i.monthly, m.names, m.wholes, m.starts, m.ends, m.kinds, tenancy.monthly_column(c.oid)"
 	"  FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace"
 	"  JOIN tenancy.tenant t ON t.schema_name = n.nspname AND t.status <> 'dropped'"
 	"  JOIN tenancy.sync_table s ON s.blueprint = t.blueprint AND s.table_name = c.relname"
@@ -65,12 +67,20 @@ static const char *const target_query =
 	"      array_agg(index_name ORDER BY role = 'serving' DESC, index_name) AS names,"
 	"      array_agg(role ORDER BY role = 'serving' DESC, index_name) AS roles,"
 	"      array_agg(coalesce(shared, '') ORDER BY role = 'serving' DESC, index_name) AS shared,"
+	"      array_agg(monthly::text ORDER BY role = 'serving' DESC, index_name) AS monthly,"
 	"      (SELECT array_agg(DISTINCT f.key) FROM tenancy.search_index x,"
 	"         jsonb_each(tenancy.merged_body(x.body, x.fields) #> '{mappings,properties}') f"
 	"        WHERE x.tenant_id = t.id AND x.index_type = s.index_type AND x.state <> 'dropping'"
 	"          AND f.value ->> 'type' IN ('flattened', 'flat_object')) AS flat"
 	"     FROM tenancy.search_index WHERE tenant_id = t.id AND index_type = s.index_type"
 	"      AND state <> 'dropping' AND (role = 'serving' OR state IN ('ready', 'altered'))) i"
+	"   ON true"
+	"  LEFT JOIN LATERAL (SELECT array_agg(x.index_name) AS names, array_agg(x.month_of) AS wholes,"
+	"      array_agg(coalesce(tenancy.month_from(x.bounds), '')) AS starts,"
+	"      array_agg(coalesce(tenancy.month_to(x.bounds), '')) AS ends,"
+	"      array_agg(CASE WHEN x.bounds = 'DEFAULT' THEN 'rest ' ELSE '' END"
+	"       || CASE WHEN x.state IN ('ready', 'altered') THEN 'there' ELSE '' END) AS kinds"
+	"     FROM tenancy.search_index x WHERE x.month_of = ANY (i.names) AND x.state <> 'dropping') m"
 	"   ON true"
 	" WHERE c.oid = $1";
 
@@ -164,12 +174,13 @@ role_of(const char *name)
  * is none: it gets all rows in the transaction that says it is there.
  */
 static void
-make_places(SinkTarget *target, int names, int roles, int shares)
+make_places(SinkTarget *target, int names, int roles, int shares, int monthly)
 {
 	int	   n;
 	char **name = text_array(names, &target->nplaces);
 	char **role = text_array(roles, &n);
 	char **shared = text_array(shares, &n);
+	char **month = text_array(monthly, &n);
 
 	target->places =
 		MemoryContextAllocZero(target_context, (target->nplaces + 1) * sizeof(SinkPlace));
@@ -179,14 +190,16 @@ make_places(SinkTarget *target, int names, int roles, int shares)
 
 		place->role = role_of(role[i]);
 		place->index_name = name[i];
+		place->monthly = strcmp(month[i], "true") == 0;
 		if (shared[i][0] != '\0')
 		{
 			place->alias = search_own_alias(target_context, shared[i]);
 			place->part = search_part(target_context, name[i]);
 		}
 		else
-			place->alias =
-				target->nplaces == 1 ? target->alias : search_own_alias(target_context, name[i]);
+			place->alias = target->nplaces == 1 && !place->monthly
+							   ? target->alias
+							   : search_own_alias(target_context, name[i]);
 	}
 }
 
@@ -221,7 +234,10 @@ make_target(Oid relid)
 	else
 		target->flat = text_list(12);
 	if (target->alias != NULL)
-		make_places(target, 9, 10, 11);
+	{
+		make_places(target, 9, 10, 11, 15);
+		target_add_months(target, target_context, 16);
+	}
 	return target;
 }
 
@@ -244,9 +260,7 @@ template_problem(const SinkTarget *target)
 static void
 settle_target(SinkTarget *target)
 {
-	if (for_sink == SINK_SEARCH && target->alias != NULL)
-		shape_settle(target->relid);
-	else if (for_sink == SINK_CACHE)
+	if (for_sink == SINK_CACHE)
 		target->problem = template_problem(target);
 	else if (for_sink == SINK_STATISTICS && target->benchmark)
 		target->problem = statistics_problem(target, target_context);
@@ -262,6 +276,8 @@ load_target(Oid relid)
 	SinkTarget		 *target = NULL;
 	SpiScope		  scope;
 
+	if (for_sink == SINK_SEARCH)
+		shape_settle(relid); /* first: a new partition gets a place by it */
 	tenancy_spi_begin_as_owner(&scope);
 	tenancy_spi_exec_saved(&plan, target_query, 1, types, values, NULL);
 	if (SPI_processed > 0)

@@ -12,6 +12,7 @@
 
 #include "common/compat.h"
 #include "common/errors.h"
+#include "sync/months.h"
 #include "verify/run.h"
 
 #define CONNECT_MS 10000
@@ -100,7 +101,14 @@ fetch_once(VerifyRun *run, VerifyKey **keys, int n)
 	SinkFetchResult result;
 
 	for (int i = 0; i < n; i++)
+	{
+		const SinkPlace *place =
+			months_place(run->place, keys[i]->document.key, keys[i]->document.key_length);
+
 		documents[i] = &keys[i]->document;
+		documents[i]->alias =
+			!run->place->monthly ? NULL : (place != NULL ? place : run->place)->alias;
+	}
 	fetch = run->driver->fetch_open(run->place, documents, n, most_bytes(keys, n));
 	while ((result = run->driver->fetch_poll(fetch, &error)) == SINK_FETCH_BUSY)
 		verify_wait(run, 1000);
