@@ -124,8 +124,8 @@ CREATE FUNCTION tenancy.lifecycle_work(rest interval, api text, dated boolean, n
            || ', shards stay where they are'
       FROM (SELECT i.index_name, coalesce(w.body, i.body) AS body, i.lifecycle AS had, g.phase, i.lifted_at, p.phases,
                    tenancy.lifecycle_wanted(p.phases, g.phase, v.policy, i.lifecycle,
-                       -- the server counts from when it made the index, if it cannot be told otherwise
-                       CASE WHEN isfinite(i.age_from) AND (dated OR i.age_from = i.created_at) THEN api END, nodes,
+                       -- the server counts from when it made the index, if it cannot be told otherwise, and has none hot before its time
+                       CASE WHEN isfinite(i.age_from) AND i.age_from <= now() AND (dated OR i.age_from = i.created_at) THEN api END, nodes,
                        CASE WHEN dated THEN i.age_from END) AS wanted
               FROM tenancy.search_index i JOIN tenancy.lifecycle_index v USING (index_name)
               LEFT JOIN tenancy.search_index w ON w.index_name = i.month_of
