@@ -76,5 +76,6 @@ DELETE FROM tenancy.search_index WHERE tenant_id = (SELECT id FROM tenancy.tenan
 SELECT tenancy.provision(id) FROM tenancy.tenant WHERE name = 'eo';
 SELECT placement, count(*) FROM tenancy.lifecycle_index WHERE tenant = 'eo' AND index_type IN ('day', 'event') GROUP BY 1 ORDER BY 1;
 SELECT tenant_drop(t, purge => true) FROM unnest('{em,eo}'::text[]) t;
+DELETE FROM tenancy.index_move;
 SELECT role, state, count(*) FROM tenancy.search_index WHERE state <> 'dropping' GROUP BY 1, 2;
 DROP VIEW month;

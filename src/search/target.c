@@ -43,9 +43,9 @@ static const char alias_sql[] =
 	"   WHERE p.tenant_id = $1 AND p.index_type = $2 AND p.shared IS NOT NULL), index_name"
 	"  FROM tenancy.search_index i"
 	" WHERE tenant_id = $1 AND index_type = $2 AND role = 'serving' AND state = 'ready' AND filled"
-	/* one that was lost and made again lacks documents */
+	/* one that was lost and made again, or took the place of another one, lacks documents */
 	"   AND NOT EXISTS (SELECT FROM tenancy.search_index m WHERE m.month_of = i.index_name"
-	"         AND NOT m.filled AND m.state NOT IN ('pending', 'dropping'))"
+	"         AND NOT m.filled AND m.state <> 'dropping')"
 	" LIMIT 1";
 
 /* Copies the parts of the mapping that searches need out of SPI's memory. */

@@ -173,10 +173,11 @@ took_present(IndexJob *job, const HttpReply *reply)
 	}
 	PG_TRY();
 	{
-		if (json_object_get(root, job->physical) ==
-			NULL) /* a part whose aliases are all to be made */
-			json_object_set_new(root, job->physical, json_object());
-		body = aliases_body(job, root);
+		if (job->part != NULL && json_object_get(root, job->physical) == NULL)
+			json_object_set_new(root, job->physical, json_object()); /* all are to be made */
+		job->missing = json_object_get(root, job->physical) == NULL;
+		if (!job->missing)
+			body = aliases_body(job, root);
 	}
 	PG_FINALLY();
 	{

@@ -39,6 +39,7 @@ struct IndexJob
 	bool  monthly;		 /* its documents are in those of its months */
 	List *months;		 /* of char *: these, as far as they are there */
 	char *whole;		 /* index that it is a month of, NULL: it is none */
+	char *lost;			 /* month of its own that was found to be gone, NULL: none */
 	bool  serving;		 /* it has the public alias, or is to get it */
 	int64 revision;
 	int64 tenant_id;
@@ -97,6 +98,7 @@ extern bool		   index_month_owners(const IndexJob *job, struct json_t *owners, b
 extern char		  *index_month_actions(const IndexJob *job, const char *alias);
 extern void		   index_month_more_aliases(const IndexJob *job, StringInfo actions);
 extern const char *index_job_all(const IndexJob *job);
+extern void		   index_month_find_lost(IndexJob *job);
 /* index_switch.c: takes the public alias over from another index */
 extern void index_switch(IndexJob *job);
 /* Takes old aliases away and ends the job with the error it has. */

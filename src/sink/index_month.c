@@ -71,3 +71,29 @@ index_job_all(const IndexJob *job)
 {
 	return job->monthly ? job->own_alias : job->physical;
 }
+
+/* The alias of all says which of the months, or the index itself, is not there. */
+static void
+took_members(IndexJob *job, const HttpReply *reply)
+{
+	json_t	 *members = json_loadb(reply->body, reply->length, 0, NULL);
+	ListCell *cell;
+
+	job->missing = reply->status == 404 || (reply->status == 200 && json_is_object(members) &&
+											json_object_get(members, job->index_name) == NULL);
+	foreach (cell, job->months)
+	{
+		if (reply->status == 200 && json_is_object(members) && job->lost == NULL &&
+			json_object_get(members, lfirst(cell)) == NULL)
+			job->lost = lfirst(cell);
+	}
+	json_decref(members);
+	job->done = true;
+}
+
+/* Some index that the job asked for is not there: finds out which; the job has its error. */
+void
+index_month_find_lost(IndexJob *job)
+{
+	index_job_ask(job, took_members, "GET", psprintf("/%s/_alias", job->own_alias), NULL);
+}

@@ -29,12 +29,14 @@ took_switch(IndexJob *job, const HttpReply *reply)
 		index_alter(job);
 	else
 		index_job_end_with_reply(job, reply);
-	if (reply->status == 404)
-	{
-		job->done = false;
+	if (reply->status != 404)
+		return;
+	job->done = false;
+	if (job->monthly)
+		index_month_find_lost(job);
+	else
 		index_job_ask(job, took_new_index, "GET",
 					  psprintf("/%s?filter_path=*.settings.index.uuid", job->physical), NULL);
-	}
 }
 
 /* True if an owner of the alias is a part of an index, or that or a month of it. */

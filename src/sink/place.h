@@ -35,7 +35,8 @@ typedef struct SinkPlace
 typedef struct SinkMonth
 {
 	int64	  from;	 /* microseconds since 2000 */
-	int64	  to;	 /* exclusive, but for PG_INT64_MAX */
+	int64	  to;	 /* exclusive */
+	bool	  last;	 /* it has no upper bound */
 	bool	  rest;	 /* it has what no other one has */
 	bool	  there; /* the index is made */
 	SinkPlace place;

@@ -57,6 +57,8 @@ static const char *const ready_query =
 	"  to_put = '{}', to_set = '{}', old_aliases = '{}', updated_at = now(),"
 	"  lifecycle = CASE $2 WHEN 'altered' THEN lifecycle ELSE '{}' END,"
 	"  filled = CASE WHEN $2 = 'altered' THEN filled WHEN role = 'month' THEN $2 <> 'missing'"
+	"    AND NOT EXISTS (SELECT FROM tenancy.search_index w WHERE w.index_name = i.month_of"
+	"                      AND tenancy.is_filling(w.tenant_id, w.index_type))"
 	"   ELSE $2 <> 'missing' AND role = 'serving'"
 	"   AND NOT EXISTS (SELECT FROM tenancy.resync r"
 	"    JOIN tenancy.tenant t ON t.id = r.tenant_id"
@@ -129,12 +131,17 @@ static const char *const parts_query =
 	"  JOIN tenancy.search_index p ON p.shared = coalesce(x.shared, x.index_name)"
 	" WHERE x.index_name = $1";
 
+/* A month of an index that does not serve is there; one that was found to be lost. */
+static const char *const month_came_query = "SELECT tenancy.month_came($1)";
+static const char *const month_lost_query = "SELECT tenancy.month_lost($1)";
+
 static const char *const switched_query = "SELECT tenancy.index_move_switched($1)";
 
 /* The index $4 that the alias was taken from, of a registry that is lost, is removed. */
 static const char *const relic_query =
 	"INSERT INTO tenancy.search_index (index_name, tenant_id, index_type, alias, role, state)"
-	" SELECT $4, i.tenant_id, i.index_type, i.alias, 'retired', 'dropping'"
+	" SELECT $4, CASE WHEN substring($4 from '[^.]*$') LIKE '%-%' THEN 0 ELSE i.tenant_id END,"
+	"  i.index_type, i.alias, 'retired', 'dropping'"
 	"   FROM tenancy.search_index i WHERE i.index_name = $1 AND $2 <> '' AND $3 IS NOT NULL"
 	" ON CONFLICT DO NOTHING";
 
@@ -262,6 +269,18 @@ exec_for_index(const char *sql, const char *index_name)
 	tenancy_spi_exec(sql, 1, types, values, NULL);
 }
 
+/* An index is there for the first time: has the rows sent that it was not there for. */
+static void
+write_first_rows(const IndexJob *job)
+{
+	if (job->whole != NULL && !job->serving)
+		exec_for_index(month_came_query, job->index_name);
+	else if (!job->serving && !job->monthly)
+		exec_for_table(job, resync_query);
+	else if (job->serving && job->whole == NULL && (job->created || job->part != NULL))
+		exec_for_table(job, fresh_query);
+}
+
 /* Writes what follows from an index that is there now. */
 static void
 write_consequences(const IndexJob *job)
@@ -272,12 +291,10 @@ write_consequences(const IndexJob *job)
 		(void) change_row(job, relic_query, lfirst(cell));
 	if (job->replaces != NULL && job->relic == NULL)
 		exec_for_index(switched_query, job->index_name);
-	else if (strcmp(job->state, "missing") == 0 ||
-			 (strcmp(job->state, "pending") == 0 && !job->serving))
+	else if (strcmp(job->state, "missing") == 0)
 		exec_for_table(job, resync_query); /* nothing was sent to it before */
-	else if ((job->created || job->part != NULL) && job->whole == NULL &&
-			 strcmp(job->state, "pending") == 0)
-		exec_for_table(job, fresh_query);
+	else if (strcmp(job->state, "pending") == 0)
+		write_first_rows(job);
 	if (job->refused && (job->serving || job->replaces != NULL))
 		exec_for_table(job, refused_query);
 }
@@ -347,6 +364,8 @@ write_result(const IndexJob *job)
 	}
 	else if (job->missing)
 		(void) change_row(job, gone_query, "");
+	else if (job->lost != NULL)
+		exec_for_index(month_lost_query, job->lost);
 	else if (job->error[0] != '\0' && !job->refused)
 	{
 		if (change_row(job, failed_query, job->error))

@@ -11,11 +11,15 @@
  */
 #define SEARCH_MAKE_MISSING                                                  \
 	"UPDATE tenancy.search_index i SET"                                      \
-	"  state = CASE role WHEN 'retired' THEN 'dropping' ELSE 'missing' END," \
+	"  state = CASE WHEN role = 'retired' OR EXISTS"                         \
+	"    (SELECT FROM tenancy.search_index w"                                \
+	"      WHERE w.index_name = i.month_of AND w.role = 'retired')"          \
+	"   THEN 'dropping' ELSE 'missing' END,"                                 \
 	"  attempts = 0, updated_at = now(), filled = false, replaces = NULL,"   \
 	"  to_put = CASE WHEN shared IS NULL THEN to_put"                        \
 	"   ELSE fields || coalesce(body #> '{mappings,properties}', '{}') END," \
-	"  body = coalesce(tenancy.index_body(tenant_id, index_type), body)"
+	"  body = CASE WHEN monthly THEN body" /* its months keep theirs */      \
+	"   ELSE coalesce(tenancy.index_body(tenant_id, index_type), body) END"
 
 /* Alias that an index has besides the public one. */
 extern char *search_own_alias(MemoryContext context, const char *index_name);

@@ -16,7 +16,8 @@
 /*
  * Rows that need work, those due first; "due" in milliseconds from now.  A month, i, has the body
  * and the role of the index w that it is a month of, and is worked on while that one rests: so no
- * change of that one misses it.
+ * change of that one misses it.  An index takes over when all months of the other one are there:
+ * one that is made meanwhile would get the alias that is just taken away.
  */
 static const char *const work_query =
 	"SELECT i.index_name, i.index_type, i.alias, i.state,"
@@ -46,7 +47,8 @@ static const char *const work_query =
 	" LEFT JOIN tenancy.search_index w ON w.index_name = i.month_of"
 	" WHERE i.state <> 'ready'"
 	"   AND (i.replaces IS NULL OR NOT EXISTS (SELECT FROM tenancy.search_index o"
-	"     WHERE o.index_name = i.replaces AND o.state <> 'ready'))"
+	"     WHERE o.index_name = i.replaces AND o.state <> 'ready'"
+	"        OR o.month_of = i.replaces AND o.state NOT IN ('ready', 'dropping')))"
 	"   AND (i.shared IS NULL OR i.state = 'dropping' OR EXISTS (SELECT FROM tenancy.search_index o"
 	"     WHERE o.index_name = i.shared AND o.state = 'ready'))"
 	"   AND (i.month_of IS NULL OR i.state = 'dropping' OR w.state = 'ready')"

@@ -205,9 +205,10 @@ BEGIN
                                       WHERE a.phase IN ('creating', 'filling', 'verifying', 'switching')
                                         -- one that does not get on keeps none from beginning
                                         AND NOT EXISTS (SELECT FROM tenancy.search_index i
-                                            WHERE i.index_name = a.to_index AND i.attempts >= 5)))) q;
+                                            WHERE a.to_index IN (i.index_name, i.month_of) AND i.attempts >= 5)))) q;
     UPDATE tenancy.index_move m SET phase = n.phase, differences = CASE n.phase WHEN 'switching' THEN 0 END
       FROM (SELECT i.index_name, CASE
+              WHEN i.replaces IS NOT NULL THEN m.phase
               WHEN i.state IN ('pending', 'missing', 'emptying') THEN 'creating'
               WHEN EXISTS (SELECT FROM tenancy.search_index n WHERE n.month_of = i.index_name
                               AND n.state IN ('pending', 'missing', 'emptying')) THEN 'creating'
@@ -290,10 +291,11 @@ DECLARE
     diff record;
     outcome text;
 BEGIN
+    PERFORM tenancy.follow_partitions(i.index_name)
+       FROM (SELECT index_name FROM tenancy.search_index
+              WHERE tenant_id = of_tenant AND index_type = of_type AND role IN ('serving', 'filling') ORDER BY role DESC) i;
     SELECT * INTO old FROM tenancy.search_index
       WHERE tenant_id = of_tenant AND index_type = of_type AND role = 'serving' AND state <> 'dropping' FOR UPDATE;
-    PERFORM tenancy.follow_partitions(index_name) FROM tenancy.search_index
-      WHERE tenant_id = of_tenant AND index_type = of_type AND monthly;
     wanted := tenancy.index_body(of_tenant, of_type);
     IF old.index_name IS NULL OR wanted IS NULL THEN
         RETURN NULL;
@@ -386,7 +388,8 @@ COMMENT ON FUNCTION tenancy.reindex_cancel(text, text) IS 'Gives up a new index 
 CREATE VIEW tenancy.stat_progress_reindex AS
     SELECT t.name AS tenant, m.index_type, m.phase, m.from_index, m.to_index, m.reason,
            greatest(m.rows_done, CASE m.phase WHEN 'filling' THEN r.rows_done END) AS rows_done, m.attempts,
-           m.started_at, m.switched_at, coalesce(m.last_error, i.last_error, r.last_error) AS last_error
+           m.started_at, m.switched_at, coalesce(m.last_error, i.last_error,
+               (SELECT min(n.last_error) FROM tenancy.search_index n WHERE n.month_of = m.to_index AND n.state <> 'ready'), r.last_error) AS last_error
       FROM tenancy.index_move m
       JOIN tenancy.tenant t ON t.id = m.tenant_id
       LEFT JOIN tenancy.sync_table s ON s.blueprint = t.blueprint AND s.index_type = m.index_type

@@ -171,7 +171,7 @@ CREATE FUNCTION tenancy.lifecycle_lifted(of_index text) RETURNS void
     LANGUAGE sql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
     UPDATE tenancy.search_index
        SET lifecycle = jsonb_set(lifecycle, '{settings,index.blocks.write}', 'false'), lifted_at = clock_timestamp()
-     WHERE index_name = of_index AND state = 'ready'
+     WHERE index_name = of_index AND state IN ('ready', 'altered')
 $$;
 COMMENT ON FUNCTION tenancy.lifecycle_lifted(text) IS 'Notes that readonly was lifted for a late change. Used by the extension itself';
 

@@ -139,7 +139,7 @@ find_month(const SinkPlace *place, int64 time)
 		else
 			high = middle;
 	}
-	if (low > 0 && (time < place->months[low - 1].to || place->months[low - 1].to == PG_INT64_MAX))
+	if (low > 0 && (time < place->months[low - 1].to || place->months[low - 1].last))
 		return &place->months[low - 1];
 	return has_rest ? &place->months[place->nmonths - 1] : NULL;
 }

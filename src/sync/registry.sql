@@ -119,7 +119,7 @@ COMMENT ON COLUMN tenancy.search_index.shared IS 'Index of which it is a part: t
 COMMENT ON COLUMN tenancy.search_index.monthly IS 'Each partition of its table has an index, see month_of; it has none of their documents itself';
 COMMENT ON COLUMN tenancy.search_index.month_of IS 'Index among whose months it is, and whose body, fields and role are its too';
 COMMENT ON COLUMN tenancy.search_index.partition IS 'Partition whose rows such a month has';
-COMMENT ON COLUMN tenancy.search_index.bounds IS 'Bounds of that partition, in UTC: with others it is another month';
+COMMENT ON COLUMN tenancy.search_index.bounds IS 'Bounds of that partition, in UTC: with others it is another month. Of the default partition those of all others, which it does not have';
 COMMENT ON COLUMN tenancy.search_index.owner IS 'Of a shared one: owner of the blueprints whose tenants share it';
 COMMENT ON COLUMN tenancy.search_index.replaces IS 'Index that it is to take the alias from now';
 COMMENT ON COLUMN tenancy.search_index.filled IS 'It has had every row: tenant_search uses it';
@@ -143,6 +143,7 @@ CREATE INDEX search_index_tenant ON tenancy.search_index (tenant_id);
 CREATE INDEX search_index_relation ON tenancy.search_index (relation);
 CREATE INDEX search_index_shared ON tenancy.search_index (shared) WHERE shared IS NOT NULL;
 CREATE INDEX search_index_month ON tenancy.search_index (month_of) WHERE month_of IS NOT NULL;
+CREATE UNIQUE INDEX search_index_partition ON tenancy.search_index (month_of, partition) WHERE state <> 'dropping';
 
 CREATE FUNCTION tenancy.placement_of(i tenancy.search_index) RETURNS text
     LANGUAGE sql IMMUTABLE PARALLEL SAFE

@@ -134,7 +134,9 @@ resync_row_filled(const ResyncRow *row)
 						"    JOIN tenancy.sync_table s ON s.blueprint = t.blueprint"
 						"     AND s.index_type = i.index_type"
 						"   WHERE t.id = $1 AND s.table_name = $2 AND i.state = 'ready'"
-						"     AND NOT i.filled FOR UPDATE OF i SKIP LOCKED)");
+						"     AND NOT i.filled AND (NOT i.monthly"
+						"      OR tenancy.monthly_refusal(i.tenant_id, i.index_type) IS NULL)"
+						"   FOR UPDATE OF i SKIP LOCKED)");
 }
 
 /* The index is made again without documents, if no table took the place of the one that is gone. */

@@ -211,8 +211,8 @@ apply(const ShapeChange *change)
 		return true;
 	retyped = OidIsValid(change->now) ? shape_retyped_fields(change) : NULL;
 	record_change(change);
-	follow_partitions(change);
 	request_resync(change);
+	follow_partitions(change); /* new indices may lack rows while there is one */
 	if (retyped != NULL)
 		shape_make_anew(change, retyped);
 	else if (OidIsValid(change->now) && shape_generate_anew(change))

@@ -21,6 +21,8 @@
 #include "common/spi.h"
 #include "sync/shape.h"
 
+PG_FUNCTION_INFO_V1(tenancy_has_no_rows);
+
 /* The columns of c that are in documents. */
 #define COLUMNS_OF                                   \
 	" FROM pg_attribute a WHERE a.attrelid = %s.oid" \
@@ -130,6 +132,13 @@ is_empty(Oid relid)
 		relation->rd_rel->relkind == RELKIND_RELATION && RelationGetNumberOfBlocks(relation) == 0;
 	relation_close(relation, NoLock);
 	return empty;
+}
+
+/* SQL: true if a table has no row for certain. */
+Datum
+tenancy_has_no_rows(PG_FUNCTION_ARGS)
+{
+	PG_RETURN_BOOL(is_empty(PG_GETARG_OID(0)));
 }
 
 /* True if one of the tables in a column of the last result may have rows. */

@@ -78,7 +78,7 @@ static const char *const target_query =
 	"  LEFT JOIN LATERAL (SELECT array_agg(x.index_name) AS names, array_agg(x.month_of) AS wholes,"
 	"      array_agg(coalesce(tenancy.month_from(x.bounds), '')) AS starts,"
 	"      array_agg(coalesce(tenancy.month_to(x.bounds), '')) AS ends,"
-	"      array_agg(CASE WHEN x.bounds = 'DEFAULT' THEN 'rest ' ELSE '' END"
+	"      array_agg(CASE WHEN x.bounds LIKE 'DEFAULT %' THEN 'rest ' ELSE '' END"
 	"       || CASE WHEN x.state IN ('ready', 'altered') THEN 'there' ELSE '' END) AS kinds"
 	"     FROM tenancy.search_index x WHERE x.month_of = ANY (i.names) AND x.state <> 'dropping') m"
 	"   ON true"

@@ -68,6 +68,7 @@ read_month(SinkMonth *month, SinkRole role, const MonthRows *rows, int n, Memory
 	month->there = strstr(kind, "there") != NULL;
 	month->from = bound_of(nth(rows->starts, n), PG_INT64_MIN);
 	month->to = bound_of(nth(rows->ends, n), PG_INT64_MAX);
+	month->last = *nth(rows->ends, n) == '\0';
 	month->place.role = role;
 	month->place.index_name = MemoryContextStrdup(context, nth(rows->names, n));
 	month->place.alias = search_own_alias(context, month->place.index_name);

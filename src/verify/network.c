@@ -106,8 +106,10 @@ fetch_once(VerifyRun *run, VerifyKey **keys, int n)
 			months_place(run->place, keys[i]->document.key, keys[i]->document.key_length);
 
 		documents[i] = &keys[i]->document;
-		documents[i]->alias =
-			!run->place->monthly ? NULL : (place != NULL ? place : run->place)->alias;
+		documents[i]->alias = !run->place->monthly ? NULL
+							  : place != NULL && place != run->place
+								  ? place->alias
+								  : run->place->index_name; /* its alias is that of all */
 	}
 	fetch = run->driver->fetch_open(run->place, documents, n, most_bytes(keys, n));
 	while ((result = run->driver->fetch_poll(fetch, &error)) == SINK_FETCH_BUSY)
