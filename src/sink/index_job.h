@@ -52,6 +52,7 @@ struct IndexJob
 	HttpRequest *request;
 	IndexStep	 step;		/* takes the request's reply */
 	StringInfo	 note;		/* what of the body the server got otherwise, NULL: nothing */
+	bool		 barred;	/* the server says nothing of the public alias, or does not give it */
 	bool		 realiased; /* old aliases were removed */
 	bool		 releasing; /* just that: the new one is not to be had yet */
 	bool		 emptied;	/* the index was removed, to be made again */

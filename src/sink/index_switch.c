@@ -29,6 +29,7 @@ took_switch(IndexJob *job, const HttpReply *reply)
 		index_alter(job);
 	else
 		index_job_end_with_reply(job, reply);
+	job->barred = reply->status == 403;
 	if (reply->status != 404)
 		return;
 	job->done = false;
@@ -116,6 +117,7 @@ took_owner(IndexJob *job, const HttpReply *reply)
 	}
 	if (reply->status != 200)
 	{
+		job->barred = reply->status == 403;
 		index_job_end_with_reply(job, reply);
 		return;
 	}

@@ -77,6 +77,12 @@ static const char *const aside_query =
 	" WHERE index_name = $1 AND state = $2 AND revision = $3 AND state = 'altered'"
 	"   AND role IN ('filling', 'retired') AND replaces IS NULL AND attempts >= 4";
 
+/* So is one that has fields to come and may not take over: the alias is not known to be its own. */
+static const char *const barred_query =
+	"SELECT tenancy.index_move_barred(index_name, $4) FROM tenancy.search_index"
+	" WHERE index_name = $1 AND state = $2 AND revision = $3 AND state = 'altered'"
+	"   AND role = 'filling' AND to_put <> '{}' AND attempts >= 4";
+
 /* Has every row of the index's table sent again. */
 static const char *const resync_query =
 	"SELECT tenancy.request_resync('search', t.id, s.blueprint, s.table_name)"
@@ -369,7 +375,7 @@ write_result(const IndexJob *job)
 	else if (job->error[0] != '\0' && !job->refused)
 	{
 		if (change_row(job, failed_query, job->error))
-			(void) change_row(job, aside_query, job->error);
+			(void) change_row(job, job->barred ? barred_query : aside_query, job->error);
 	}
 	else if (strcmp(job->state, "dropping") == 0)
 		(void) change_row(job, drop_query, "");

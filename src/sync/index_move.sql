@@ -132,6 +132,16 @@ END
 $$;
 COMMENT ON FUNCTION tenancy.index_move_trouble(text, text, boolean) IS 'An index that does not serve takes no documents: it is filled again later, or given up. False: it cannot be done without now. Used by the search worker';
 
+CREATE FUNCTION tenancy.index_move_barred(of_index text, why text) RETURNS boolean
+    LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    UPDATE tenancy.index_move SET phase = 'creating' WHERE to_index = of_index AND phase = 'switching';
+    UPDATE tenancy.search_index SET replaces = NULL, revision = revision + 1 WHERE index_name = of_index AND role = 'filling';
+    RETURN tenancy.index_move_trouble(of_index, why, false);
+END
+$$;
+COMMENT ON FUNCTION tenancy.index_move_barred(text, text) IS 'An index that was to take over must not, and lacks fields: it is put aside, as it holds up the one that serves. Used by the search worker';
+
 CREATE FUNCTION tenancy.index_move_switched(new_index text) RETURNS void
     LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
@@ -403,7 +413,7 @@ COMMENT ON COLUMN tenancy.stat_progress_reindex.rows_done IS 'Rows that were sen
 REVOKE ALL ON tenancy.index_move, tenancy.stat_progress_reindex FROM PUBLIC;
 REVOKE ALL ON FUNCTION
     tenancy.kept_fields(jsonb, jsonb, jsonb), tenancy.queue_reindex(bigint, text, text, text), tenancy.start_reindex(bigint, text),
-    tenancy.index_move_trouble(text, text, boolean), tenancy.index_move_switched(text), tenancy.index_moves_end(interval),
+    tenancy.index_move_trouble(text, text, boolean), tenancy.index_move_barred(text, text), tenancy.index_move_switched(text), tenancy.index_moves_end(interval),
     tenancy.index_has_table(text), tenancy.index_is_held(text), tenancy.index_moves_advance(interval), tenancy.index_move_verified(text, bigint),
     tenancy.index_move_differs(text, bigint), tenancy.adopt_body(bigint, text), tenancy.reindex(text, text),
     tenancy.reindex_cancel(text, text)

@@ -84,6 +84,19 @@ is(serving('item_tenant_one'), $new, 'unchangeable: it serves when it can be cha
 sql('UPDATE tenant_one.item SET n = id', 'UPDATE tenant_two.item SET n = id');
 agrees('unchangeable');
 
+# It may not take over either when that comes: the old one goes on as well.
+sql(q{SELECT tenancy.reindex('one', 'item')});
+ok(wait_until(sub { move('phase') eq 'filling' }, 60), 'barred: it is being filled');
+$new = move('to_index');
+$search->request('PUT', "/$new/_settings", { 'index.blocks.metadata' => JSON::PP::true });
+ok(wait_until(sub { move('phase') eq 'switching' && move('last_error') ne '' }, 60), 'barred: it cannot take over') or diag(state_text());
+sql('ALTER TABLE tenant_one.item ADD COLUMN m int');
+goes_on('one', 'barred');
+$search->request('PUT', "/$new/_settings", { 'index.blocks.metadata' => undef });
+over('barred');
+sql('UPDATE tenant_one.item SET m = id');
+agrees('barred');
+
 # The mapping is changed while an index with another one is filled.
 sql(q{SELECT tenancy.reindex('one', 'item')});
 ok(wait_until(sub { move('phase') eq 'filling' }, 60), 'changed meanwhile: it is being filled');
