@@ -98,34 +98,46 @@ END
 $$;
 COMMENT ON FUNCTION tenancy.place(text, text, text) IS 'Moves the index of a tenant and an index type: dedicated, an index of its own; shared, a part of an index of many tenants; monthly, an index for each partition of a table that is partitioned by RANGE of a date or timestamp column, made before its first document and dropped with the partition. Searches and changes go on, as with tenancy.reindex(). False: it is there already. Errors: TN001 no such tenant or index, 22023 unknown placement, TN010 monthly, but the table is not partitioned so, TN020 the index type follows a lifecycle policy that could not be there';
 
-CREATE FUNCTION tenancy.placement_advice()
+CREATE FUNCTION tenancy.placement_advice(small_bytes bigint DEFAULT 104857600, large_bytes bigint DEFAULT 10737418240)
     RETURNS TABLE (tenant text, index_type text, placement text, advice text, reason text, documents bigint, bytes bigint)
     LANGUAGE sql STABLE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
     WITH sized AS (
-        SELECT t.name, i.index_type, i.shared, i.monthly, tenancy.placement_of(i) AS placement, z.documents, z.bytes,
-               sum(z.bytes) OVER (PARTITION BY i.shared) AS together
+        SELECT t.name, t.id, t.blueprint, i.index_type, i.shared, i.monthly, tenancy.placement_of(i) AS placement, z.documents, z.bytes,
+               z.partitions, sum(z.bytes) OVER (PARTITION BY i.shared) AS together
           FROM tenancy.search_index i JOIN tenancy.tenant t ON t.id = i.tenant_id AND t.status <> 'dropped'
          CROSS JOIN LATERAL (
                SELECT coalesce(sum(greatest(c.reltuples, 0)) FILTER (WHERE c.relkind = 'r'), 0)::bigint AS documents,
-                      coalesce(sum(pg_table_size(c.oid)), 0)::bigint AS bytes
+                      coalesce(sum(pg_table_size(c.oid)), 0)::bigint AS bytes, count(*) FILTER (WHERE c.relispartition) AS partitions
                  FROM pg_class c
                 WHERE c.oid = i.relation OR c.oid IN (SELECT p.relid FROM pg_partition_tree(i.relation::regclass) p)) z
-         WHERE i.role = 'serving' AND i.state <> 'dropping')
-    SELECT name, index_type, placement,
-           CASE WHEN monthly THEN 'keep'
-                WHEN shared IS NULL AND bytes < 100 * 1048576 THEN 'shared'
-                WHEN shared IS NOT NULL AND (bytes > 10 * 1073741824::bigint OR bytes > together / 5 AND bytes > 1073741824) THEN 'dedicated'
-                ELSE 'keep' END,
-           CASE WHEN monthly THEN 'it has an index for each partition'
-                WHEN shared IS NULL AND bytes < 100 * 1048576 THEN 'it has less than 100 MB'
-                WHEN shared IS NULL THEN 'it has 100 MB or more'
-                WHEN bytes > 10 * 1073741824::bigint THEN 'it has more than 10 GB'
-                WHEN bytes > together / 5 AND bytes > 1073741824 THEN 'it has more than a fifth of the shared index'
-                ELSE 'it has a small part of the shared index' END,
+         WHERE i.role = 'serving' AND i.state <> 'dropping'),
+    advised AS (
+        SELECT s.*, CASE
+                WHEN bytes < small_bytes THEN 'shared'
+                WHEN monthly THEN 'monthly'
+                WHEN bytes > large_bytes AND partitions > 1 AND tenancy.monthly_refusal(id, s.index_type) IS NULL THEN 'monthly'
+                WHEN shared IS NULL THEN 'dedicated'
+                WHEN bytes > large_bytes OR bytes > together / 5 AND bytes > large_bytes / 10 THEN 'dedicated'
+                ELSE 'shared' END AS better
+          FROM sized s),
+    possible AS (
+        SELECT v.*, (SELECT tenancy.lifecycle_refusal(p.phases, v.better, l.append_only) IS NOT NULL
+                       FROM tenancy.lifecycle_attachment l JOIN tenancy.lifecycle_policy p ON p.name = l.policy
+                      WHERE l.blueprint = v.blueprint AND l.index_type = v.index_type) IS TRUE AS refused
+          FROM advised v)
+    SELECT name, index_type, placement, CASE WHEN better = placement OR refused THEN 'keep' ELSE better END,
+           CASE WHEN refused AND better <> placement THEN format('it would be %s, but for its lifecycle policy', better)
+                WHEN better = 'shared' AND bytes < small_bytes THEN format('it has less than %s', pg_size_pretty(small_bytes))
+                WHEN better = 'shared' THEN 'it has a small part of the shared index'
+                WHEN better = 'monthly' AND monthly THEN 'it has an index for each partition'
+                WHEN better = 'monthly' THEN format('it has more than %s in %s partitions', pg_size_pretty(large_bytes), partitions)
+                WHEN shared IS NULL THEN format('it has %s or more', pg_size_pretty(small_bytes))
+                WHEN bytes > large_bytes THEN format('it has more than %s', pg_size_pretty(large_bytes))
+                ELSE 'it has more than a fifth of the shared index' END,
            documents, bytes
-      FROM sized ORDER BY bytes DESC, name, index_type
+      FROM possible ORDER BY bytes DESC, name, index_type
 $$;
-COMMENT ON FUNCTION tenancy.placement_advice() IS 'Which indices had better be placed otherwise by tenancy.place(): advice is dedicated, shared or keep. documents: rows as of the last ANALYZE; bytes: size of the tables, which is about that of the documents';
+COMMENT ON FUNCTION tenancy.placement_advice(bigint, bigint) IS 'Which indices had better be placed otherwise by tenancy.place(), and why: advice is shared for what has less than small_bytes; monthly for a table with more than large_bytes that is partitioned so that it can be; dedicated for what has more than that, or than a fifth of the shared index and a tenth of large_bytes; else keep, as where a lifecycle policy forbids it. documents: rows as of the last ANALYZE; bytes: size of the tables, which is about that of the documents';
 
-REVOKE ALL ON FUNCTION tenancy.share_index(text), tenancy.place(text, text, text), tenancy.placement_advice() FROM PUBLIC;
-GRANT EXECUTE ON FUNCTION tenancy.place(text, text, text), tenancy.placement_advice() TO tenancy_operator, tenancy_admin;
+REVOKE ALL ON FUNCTION tenancy.share_index(text), tenancy.place(text, text, text), tenancy.placement_advice(bigint, bigint) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION tenancy.place(text, text, text), tenancy.placement_advice(bigint, bigint) TO tenancy_operator, tenancy_admin;
