@@ -8,6 +8,7 @@
 #ifndef TENANCY_MIGRATE_H
 #define TENANCY_MIGRATE_H
 
+#include "datatype/timestamp.h"
 #include "port/atomics.h"
 
 #include "common/ident.h"
