@@ -71,6 +71,6 @@ CREATE INDEX tenant_restricted ON tenancy.tenant (id) WHERE status IN ('read_onl
 CREATE UNIQUE INDEX tenant_name_key ON tenancy.tenant (name) WHERE status <> 'dropped';
 
 SELECT pg_catalog.pg_extension_config_dump('tenancy.blueprint', 'WHERE name <> ''case_studies''');
-SELECT pg_catalog.pg_extension_config_dump('tenancy.blueprint_step', 'WHERE blueprint <> ''case_studies''');
+SELECT pg_catalog.pg_extension_config_dump('tenancy.blueprint_step', 'WHERE blueprint <> ''case_studies'' OR version > 1');
 SELECT pg_catalog.pg_extension_config_dump('tenancy.tenant', '');
 SELECT pg_catalog.pg_extension_config_dump('tenancy.tenant_id_seq', '');

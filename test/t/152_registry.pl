@@ -28,7 +28,7 @@ $node->safe_psql('other', 'SET tenancy.require_context = on; SELECT i FROM publi
 sql('CREATE EXTENSION pg_tenancy', q{SELECT tenant_blueprint_add('b', 1, 'CREATE TABLE parent (id int PRIMARY KEY); CREATE TABLE child (id int REFERENCES parent)')},
 	map { ("SELECT tenant_create('$_', 'b')", "INSERT INTO tenant_$_.parent VALUES (1), (2)", "INSERT INTO tenant_$_.child VALUES (1)") } qw(blocked reading frozen));
 sql(q{SELECT tenant_suspend('blocked', 'blocked', 'why not')}, q{SELECT tenant_suspend('reading', 'read_only')},
-	q{CALL tenancy.usage_refresh(true)}, q{SELECT tenant_quota_set('frozen', 'bytes', 1)});
+	q{SELECT tenant_blueprint_add('case_studies', 2, 'SELECT 1')}, q{CALL tenancy.usage_refresh(true)}, q{SELECT tenant_quota_set('frozen', 'bytes', 1)});
 my $dump = $node->basedir . '/dump';
 $node->command_ok([ 'pg_dump', '-Fc', '-f', $dump, '-d', $node->connstr('postgres') ], 'they can be dumped');
 sql('CREATE DATABASE restored');
@@ -37,6 +37,7 @@ my $restored = sub { return $node->safe_psql('restored', join ";\n", @_) };
 is($restored->("SELECT string_agg(name || ' ' || status || ' ' || frozen, ', ' ORDER BY name) FROM tenancy.tenant"), 'blocked suspended false, frozen active true, reading read_only false', 'as what they were');
 is($restored->("SELECT count(*) FROM tenant_$_.parent, tenant_$_.child"), 2, "$_: all rows") for qw(blocked reading frozen);
 is($restored->("SELECT count(*) FROM pg_constraint WHERE contype = 'f' AND conrelid::regclass::text LIKE 'tenant_%child'"), 3, 'and foreign keys');
+is($restored->(q{SELECT string_agg(version || ' ' || length(sql), ', ' ORDER BY version) FROM tenancy.blueprint_step WHERE blueprint = 'case_studies' AND version > 1}), '2 8', 'and the steps that were added to the shipped blueprint');
 is($restored->('SELECT resource, hard FROM tenancy.quotas'), 'bytes|1', 'and the quota');
 my ($code, undef, $err) = $node->psql('restored', q{GRANT USAGE ON SCHEMA tenant_reading TO app; GRANT ALL ON tenant_reading.child TO app; SET ROLE app; DELETE FROM tenant_reading.child});
 like($err, qr/tenant "reading" is read-only/, 'and they are what they say');
