@@ -120,7 +120,7 @@ ok(synced(), 'template: fits again, in');
 redis_cmd($redis, 'SET', "tenant:one:$_", 'old') for 'cached:1', 'other';
 sql('UPDATE tenant_one.cached SET n = 7 WHERE id = 1');
 ok(synced(), 'template: a change');
-is(join(',', $redis->keys('tenant:one:*')), 'tenant:one:other', 'template: one key is unlinked');
+is(join(',', grep { !/:#/ } $redis->keys('tenant:one:*')), 'tenant:one:other', 'template: one key is unlinked');
 
 # kill -9 right after the DDL, and DDL while no worker runs.
 for my $round (1 .. 3)
