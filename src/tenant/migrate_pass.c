@@ -20,6 +20,7 @@
 #include "storage/shm_mq.h"
 #include "storage/shm_toc.h"
 
+#include "common/call_worker.h"
 #include "common/compat.h"
 #include "common/errors.h"
 #include "tenant/migrate.h"
@@ -109,27 +110,10 @@ make_segment(PassRun *run, int nids)
 static bool
 start_worker(PassRun *run, int32 number)
 {
-	PassWorker		*worker = &run->workers[number];
-	BackgroundWorker registration;
+	PassWorker *worker = &run->workers[number];
 
-	memset(&registration, 0, sizeof(registration));
-	registration.bgw_flags = BGWORKER_SHMEM_ACCESS | BGWORKER_BACKEND_DATABASE_CONNECTION;
-	registration.bgw_start_time = BgWorkerStart_RecoveryFinished;
-	registration.bgw_restart_time = BGW_NEVER_RESTART;
-	strlcpy(registration.bgw_library_name, "pg_tenancy", BGW_MAXLEN);
-	strlcpy(registration.bgw_function_name, "tenancy_migrate_main", BGW_MAXLEN);
-	strlcpy(registration.bgw_type, "pg_tenancy migrate", BGW_MAXLEN);
-	snprintf(registration.bgw_name, BGW_MAXLEN, "pg_tenancy migrate for pid %d", MyProcPid);
-	registration.bgw_main_arg = UInt32GetDatum(dsm_segment_handle(run->segment));
-	memcpy(registration.bgw_extra, &number, sizeof(number));
-	registration.bgw_notify_pid = MyProcPid;
-	if (!RegisterDynamicBackgroundWorker(&registration, &worker->handle))
-	{
-		worker->handle = NULL;
-		return false;
-	}
-	shm_mq_set_handle(worker->queue, worker->handle);
-	return true;
+	return call_worker_start("pg_tenancy migrate", "tenancy_migrate_main", run->segment, number,
+							 worker->queue, &worker->handle);
 }
 
 /* Starts the workers, or as many as there is room for. */
@@ -145,17 +129,6 @@ start_workers(PassRun *run)
 				(errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
 				 errmsg("out of background worker slots"),
 				 errhint("Raise max_worker_processes, or wait until other workers have ended.")));
-}
-
-/* Throws what a worker met. */
-static void
-throw_error(StringInfo message)
-{
-	ErrorData error;
-
-	pq_parse_errornotice(message, &error);
-	error.elevel = Min(error.elevel, ERROR);
-	ThrowErrorData(&error);
 }
 
 /* Shows which tenant failed, of the first few. */
@@ -194,7 +167,7 @@ on_message(PassRun *run, void *data, Size length)
 	appendBinaryStringInfo(&message, data, (int) length);
 	kind = pq_getmsgbyte(&message);
 	if (kind == 'E' || kind == 'N')
-		throw_error(&message);
+		call_worker_pass_on(&message);
 	else if (kind == MIGRATE_MESSAGE_FAILED)
 		show_failure(run->call, &message);
 	else if (kind == MIGRATE_MESSAGE_COUNTS)

@@ -10,17 +10,15 @@
 #include "miscadmin.h"
 #include "postmaster/bgworker.h"
 #include "postmaster/interrupt.h"
-#include "storage/dsm.h"
 #include "storage/ipc.h"
 #include "storage/proc.h"
-#include "storage/shm_mq.h"
 #include "storage/shm_toc.h"
 #include "tcop/tcopprot.h"
 #include "utils/guc.h"
 #include "utils/inval.h"
 #include "utils/memutils.h"
-#include "utils/resowner.h"
 
+#include "common/call_worker.h"
 #include "common/compat.h"
 #include "common/spi.h"
 #include "tenant/migrate.h"
@@ -33,23 +31,10 @@ static MigratePass *
 attach(Datum arg)
 {
 	dsm_segment *segment;
-	shm_toc		*toc;
-	shm_mq		*queue;
-	int32		 number;
+	shm_toc		*toc =
+		call_worker_attach(arg, "pg_tenancy migrate", "a migration", MIGRATE_MAGIC, &segment);
 
-	CurrentResourceOwner = ResourceOwnerCreate(NULL, "pg_tenancy migrate");
-	segment = dsm_attach(DatumGetUInt32(arg));
-	if (segment == NULL)
-		proc_exit(0); /* the caller is gone already */
-	dsm_pin_mapping(segment);
-	toc = shm_toc_attach(MIGRATE_MAGIC, dsm_segment_address(segment));
-	if (toc == NULL)
-		ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-						errmsg("the shared memory segment is not that of a migration")));
-	memcpy(&number, MyBgworkerEntry->bgw_extra, sizeof(number));
-	queue = shm_toc_lookup(toc, MIGRATE_TOC_QUEUE + number, false);
-	shm_mq_set_sender(queue, MyProc);
-	pq_redirect_to_shm_mq(segment, shm_mq_attach(queue, segment, NULL));
+	call_worker_send_to(segment, toc, MIGRATE_TOC_QUEUE + call_worker_number());
 	return shm_toc_lookup(toc, MIGRATE_TOC_PASS, false);
 }
 

@@ -24,6 +24,7 @@
 #include "utils/tuplestore.h"
 
 #include "common/args.h"
+#include "common/call_worker.h"
 #include "common/errors.h"
 #include "common/guc.h"
 #include "common/spi.h"
@@ -160,23 +161,11 @@ wait_for_turn(VerifyCall *call)
 static void
 start_worker(VerifyCall *call)
 {
-	BackgroundWorker worker;
-
-	memset(&worker, 0, sizeof(worker));
-	worker.bgw_flags = BGWORKER_SHMEM_ACCESS | BGWORKER_BACKEND_DATABASE_CONNECTION;
-	worker.bgw_start_time = BgWorkerStart_RecoveryFinished;
-	worker.bgw_restart_time = BGW_NEVER_RESTART;
-	strlcpy(worker.bgw_library_name, "pg_tenancy", BGW_MAXLEN);
-	strlcpy(worker.bgw_function_name, "tenancy_verify_main", BGW_MAXLEN);
-	strlcpy(worker.bgw_type, "pg_tenancy verify", BGW_MAXLEN);
-	snprintf(worker.bgw_name, BGW_MAXLEN, "pg_tenancy verify for pid %d", MyProcPid);
-	worker.bgw_main_arg = UInt32GetDatum(dsm_segment_handle(call->segment));
-	worker.bgw_notify_pid = MyProcPid;
-	if (!RegisterDynamicBackgroundWorker(&worker, &call->worker))
+	if (!call_worker_start("pg_tenancy verify", "tenancy_verify_main", call->segment, 0,
+						   call->queue, &call->worker))
 		ereport(ERROR, (errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
 						errmsg("out of background worker slots"),
 						errhint("Raise max_worker_processes, or wait until another verify ends.")));
-	shm_mq_set_handle(call->queue, call->worker);
 }
 
 /* Puts one row into the result, or a warning where there are no counts. */
@@ -203,17 +192,6 @@ put_row(ReturnSetInfo *result, StringInfo message)
 	tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
 }
 
-/* Throws what the worker met, or shows its notice. */
-static void
-pass_on(StringInfo message)
-{
-	ErrorData error;
-
-	pq_parse_errornotice(message, &error);
-	error.elevel = Min(error.elevel, ERROR);
-	ThrowErrorData(&error);
-}
-
 /* Acts on one message; false after the last one. */
 static bool
 on_message(ReturnSetInfo *result, void *data, Size length)
@@ -225,7 +203,7 @@ on_message(ReturnSetInfo *result, void *data, Size length)
 	appendBinaryStringInfo(&message, data, (int) length);
 	kind = pq_getmsgbyte(&message);
 	if (kind == 'E' || kind == 'N')
-		pass_on(&message);
+		call_worker_pass_on(&message);
 	else if (kind == VERIFY_MESSAGE_ROW)
 		put_row(result, &message);
 	pfree(message.data);

@@ -13,14 +13,12 @@
 #include "miscadmin.h"
 #include "postmaster/bgworker.h"
 #include "postmaster/interrupt.h"
-#include "storage/dsm.h"
 #include "storage/ipc.h"
 #include "storage/proc.h"
-#include "storage/shm_mq.h"
 #include "storage/shm_toc.h"
 #include "tcop/tcopprot.h"
-#include "utils/resowner.h"
 
+#include "common/call_worker.h"
 #include "common/compat.h"
 #include "common/errors.h"
 #include "sync/doc_time.h"
@@ -35,21 +33,9 @@ static const VerifyRequest *
 attach(Datum arg)
 {
 	dsm_segment *segment;
-	shm_toc		*toc;
-	shm_mq		*queue;
+	shm_toc *toc = call_worker_attach(arg, "pg_tenancy verify", "a verify", VERIFY_MAGIC, &segment);
 
-	CurrentResourceOwner = ResourceOwnerCreate(NULL, "pg_tenancy verify");
-	segment = dsm_attach(DatumGetUInt32(arg));
-	if (segment == NULL)
-		proc_exit(0); /* the caller is gone already */
-	dsm_pin_mapping(segment);
-	toc = shm_toc_attach(VERIFY_MAGIC, dsm_segment_address(segment));
-	if (toc == NULL)
-		ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-						errmsg("the shared memory segment is not that of a verify")));
-	queue = shm_toc_lookup(toc, VERIFY_TOC_QUEUE, false);
-	shm_mq_set_sender(queue, MyProc);
-	pq_redirect_to_shm_mq(segment, shm_mq_attach(queue, segment, NULL));
+	call_worker_send_to(segment, toc, VERIFY_TOC_QUEUE);
 	return shm_toc_lookup(toc, VERIFY_TOC_REQUEST, false);
 }
 
